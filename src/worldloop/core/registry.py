@@ -1,0 +1,90 @@
+"""String ids for components: `name` or `name:key=value,key=value`."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import json
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from worldloop.core.errors import InputError, WorldloopError
+
+T = TypeVar("T")
+
+
+def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:
+    """Split `name:key=value,key=value`; values are read as JSON where they parse, else as text.
+
+    A URL (`http://...`) is a name of its own.
+    """
+    spec = spec.strip()
+    if not spec:
+        raise InputError("an empty component name; see `worldloop list`")
+    if spec.startswith(("http://", "https://")):
+        return spec, {}
+    name, _, tail = spec.partition(":")
+    settings: dict[str, Any] = {}
+    for item in filter(None, tail.split(",")):
+        key, eq, value = item.partition("=")
+        if not eq or not key.strip():
+            raise InputError(f"{spec!r}: write settings as {name}:key=value,key=value")
+        if key.strip() in settings:
+            raise InputError(f"{spec!r} sets {key.strip()!r} twice")
+        try:
+            settings[key.strip()] = json.loads(value)
+        except (ValueError, RecursionError):
+            settings[key.strip()] = value.strip()
+    return name.strip(), settings
+
+
+class Registry(Generic[T]):
+    """Factories by name. A factory may be given as `"module:attribute"` and is then imported when used."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._factories: dict[str, str | Callable[..., T]] = {}
+        self._summaries: dict[str, str] = {}
+
+    def register(self, name: str, factory: str | Callable[..., T], summary: str = "") -> None:
+        """Add a factory under a new name; InputError if the name is taken."""
+        if name in self._factories:
+            raise InputError(f"there is a {self.kind} {name!r} already; choose another name")
+        self._factories[name] = factory
+        self._summaries[name] = summary
+
+    def names(self) -> list[str]:
+        """All names, in the order of registration."""
+        return list(self._factories)
+
+    def summary(self, name: str) -> str:
+        """The one-line summary given at registration."""
+        return self._summaries[name]
+
+    def factory(self, name: str) -> Callable[..., T]:
+        """The factory behind a name, imported if need be; InputError with a near match otherwise."""
+        if name not in self._factories:
+            near = difflib.get_close_matches(name, self._factories, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(self._factories)}"
+            raise InputError(f"no {self.kind} {name!r}{hint}")
+        factory = self._factories[name]
+        if isinstance(factory, str):
+            module, _, attribute = factory.partition(":")
+            factory = getattr(importlib.import_module(module), attribute)
+        return factory  # type: ignore[return-value]
+
+    def create(self, spec: str, **defaults: Any) -> T:
+        """Build the component a spec names; settings in the spec win over `defaults`."""
+        name, settings = parse_spec(spec)
+        factory = self.factory(name)
+        try:
+            inspect.signature(factory).bind(**{**defaults, **settings})
+        except TypeError as error:
+            raise InputError(f"{self.kind} {spec!r}: {error}") from None
+        try:
+            return factory(**{**defaults, **settings})
+        except WorldloopError:
+            raise
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{self.kind} {spec!r}: {error}") from error

@@ -1,0 +1,39 @@
+"""Vocabularies and the translators `C(A)` into every model's control language."""
+
+from worldloop.actions.camera import CameraTranslator, DeltaTranslator, path_matrices, relative_motion
+from worldloop.actions.codes import NAVIGATION_CODES, CodeTranslator
+from worldloop.actions.control import Control, Translator
+from worldloop.actions.gripper import BinnedGripperTranslator, DenseGripperTranslator, gripper_vocabulary
+from worldloop.actions.keyboard import (
+    WASD,
+    WORLDPLAY,
+    KeyboardTranslator,
+    WorldPlayTranslator,
+    parse_key_script,
+)
+from worldloop.actions.navigation import NAVIGATION, camera_matrix, intended_path, yaw_of
+from worldloop.actions.text import TextTranslator
+
+__all__ = [
+    "NAVIGATION",
+    "NAVIGATION_CODES",
+    "WASD",
+    "WORLDPLAY",
+    "BinnedGripperTranslator",
+    "CameraTranslator",
+    "CodeTranslator",
+    "Control",
+    "DeltaTranslator",
+    "DenseGripperTranslator",
+    "KeyboardTranslator",
+    "TextTranslator",
+    "Translator",
+    "WorldPlayTranslator",
+    "camera_matrix",
+    "gripper_vocabulary",
+    "intended_path",
+    "parse_key_script",
+    "path_matrices",
+    "relative_motion",
+    "yaw_of",
+]

@@ -1,6 +1,7 @@
 """The vocabulary, seeds, registry and errors that every other room builds on."""
 
 from worldloop.core.actions import Action, Plan, Primitive, Vocabulary
+from worldloop.core.agent import Agent, Answerer, Goal, Proposer, Reviser, Situation
 from worldloop.core.errors import (
     InputError,
     LimitExceededError,
@@ -12,6 +13,7 @@ from worldloop.core.errors import (
 )
 from worldloop.core.registry import Registry, parse_spec
 from worldloop.core.seeds import derive_seed, generator
+from worldloop.core.task import Budgets, Outcome, Score, Task
 from worldloop.core.types import (
     PRIVILEGES,
     Belief,
@@ -30,25 +32,35 @@ from worldloop.core.types import (
 __all__ = [
     "PRIVILEGES",
     "Action",
+    "Agent",
+    "Answerer",
     "Belief",
+    "Budgets",
     "Candidate",
     "Decision",
     "Environment",
     "Episode",
+    "Goal",
     "InputError",
     "LimitExceededError",
     "MissingExtraError",
     "ModelCard",
     "ModelError",
     "Observation",
+    "Outcome",
     "Plan",
     "Primitive",
+    "Proposer",
     "Query",
     "Registry",
+    "Reviser",
     "Rollout",
     "RunFolderError",
+    "Score",
     "Simulator",
+    "Situation",
     "SplitError",
+    "Task",
     "Vocabulary",
     "WorldModel",
     "WorldloopError",

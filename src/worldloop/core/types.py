@@ -107,6 +107,8 @@ class Query:
     seed: int
     simulator: Simulator | None = None
     """Only filled for models whose card declares the privilege `simulator`."""
+    alternatives: tuple[Plan, ...] = ()
+    """The other candidates' plans; only filled for the privilege `other_plans`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -127,6 +129,7 @@ PRIVILEGES = {
     "simulator": "runs the simulator itself",
     "true_depth": "reads the simulator's depth",
     "true_pose": "reads the simulator's camera pose",
+    "other_plans": "sees the other candidates' plans",
     "true_boxes": "the target's box comes from the simulator",
     "oracle_stop": "the environment stops the agent at the goal",
 }
@@ -144,6 +147,8 @@ class ModelCard:
     """Names of `PRIVILEGES`. The engine withholds everything that is not declared here."""
     imagines: bool = True
     """False only for `none`: the loop then skips simulation."""
+    reads: tuple[str, ...] = ()
+    """Optional observation fields and extras it needs besides `rgb`, such as `panorama`."""
     history: int = 1
     """How many past observations it reads."""
     weights_hash: str = ""

@@ -1,0 +1,33 @@
+"""World models. `MODELS` knows them by name; register your own with `MODELS.register`."""
+
+from worldloop.core import Registry, WorldModel
+
+MODELS: Registry[WorldModel] = Registry("world model")
+_HERE = "worldloop.models"
+for _name, _where, _summary in (
+    ("none", "controls:NoModel", "no imagination: the agent follows its first proposal (baseline)"),
+    ("oracle", "controls:Oracle", "the simulator itself (ceiling)"),
+    ("frozen", "controls:Frozen", "repeats the present frame (control)"),
+    ("shuffled", "controls:Shuffled", "true frames of another candidate's plan (control)"),
+    ("blind", "controls:Blind", "true frames of a random plan, the same for all candidates (control)"),
+    (
+        "rotate-only",
+        "panorama:RotateOnly",
+        "turns are cut from the real panorama, steps are ignored (control)",
+    ),
+    ("oracle-blur", "controls:OracleBlur", "true future, blurred: ugly but controllable (control)"),
+    ("oracle-wrong", "controls:OracleWrong", "sharp true frames of other actions (control)"),
+    (
+        "pointcloud",
+        "pointcloud:PointCloud",
+        "lifts the RGB-D panorama to 3-D and re-renders it along the plan",
+    ),
+    (
+        "pointcloud-assumed",
+        "pointcloud:AssumedPointCloud",
+        "the same without true depth: floor, ceiling and walls at an assumed distance",
+    ),
+):
+    MODELS.register(_name, f"{_HERE}.{_where}", _summary)
+
+__all__ = ["MODELS"]

@@ -1,0 +1,285 @@
+"""One episode, as a coroutine that reads like the paper: observe, propose, simulate, revise, act, repeat."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from worldloop.actions import yaw_of
+from worldloop.core import (
+    Agent,
+    Candidate,
+    Decision,
+    Environment,
+    Episode,
+    InputError,
+    Observation,
+    Outcome,
+    Query,
+    Situation,
+    Task,
+    WorldModel,
+    derive_seed,
+    generator,
+)
+from worldloop.engine.guard import only
+from worldloop.engine.services import Clock, Simulation, Workers
+from worldloop.engine.settings import Resolved
+from worldloop.runs import CandidateRecord, DecisionRecord, EpisodeRecord
+
+
+@dataclass
+class Transcript:
+    """What will be written about an episode."""
+
+    keep_frame: Callable[[np.ndarray], str] | None
+    """Stores an image and returns its hash; None keeps no images."""
+    decisions: list[DecisionRecord] = field(default_factory=list)
+    candidates: list[CandidateRecord] = field(default_factory=list)
+
+    def frame(self, image: np.ndarray | None) -> str:
+        """The hash of a stored image, or an empty string."""
+        return "" if image is None or self.keep_frame is None else self.keep_frame(image)
+
+
+@dataclass
+class EpisodeRunner:
+    """Runs episodes of one task with one model and one agent."""
+
+    task: Task
+    model: WorldModel
+    agent: Agent
+    settings: Resolved
+    workers: Workers
+    simulation: Simulation
+
+    async def run(self, episode: Episode, index: int, transcript: Transcript) -> EpisodeRecord:
+        """Play an episode to its end and score it. Exceptions pass through: the caller records them."""
+        needs = {*self.model.card.reads, *self.agent.reads, *self.task.agent_sees}
+        environment = self.task.environment(needs)
+        try:
+            return await self._play(environment, episode, index, transcript)
+        finally:
+            environment.close()
+
+    async def _play(
+        self, env: Environment, episode: Episode, index: int, transcript: Transcript
+    ) -> EpisodeRecord:
+        total, started = Clock(), time.perf_counter()
+        truth = await self._observe(total, env, episode, env.reset, episode)
+        situation = self._situation(env, episode, truth)
+        seen, path_length, stopped = [truth], 0.0, False
+        while situation.decision < episode.budget and not stopped and not self.task.done(env, episode):
+            clock = Clock()
+            decision, candidates = await self._decide(clock, env, episode, situation, seen)
+            stopped = decision.stop
+            carried = []
+            for action in decision.actions:
+                if env.vocabulary.discrete and env.vocabulary.primitive(action).stops:
+                    stopped = True
+                if stopped:
+                    break
+                truth = await self._observe(clock, env, episode, env.step, action)
+                path_length += _moved(seen[-1], truth)
+                seen.append(truth)
+                situation.history.append(self._shown(truth))
+                situation.actions.append(action)
+                carried.append(str(action))
+                if self.task.done(env, episode):
+                    break
+            before = seen[len(seen) - 1 - len(carried)]
+            self._note(transcript, episode, situation, decision, candidates, before, carried, clock)
+            for phase, seconds in clock.seconds.items():
+                total.add(phase, seconds)
+            situation.decision += 1
+        belief = situation.belief
+        if self.agent.answerer is not None and not stopped:
+            belief = await self._time(total, "answer", self.agent.answerer.answer(situation))
+        outcome = Outcome(belief, stopped, len(situation.actions), path_length)
+        score = self.task.score(env, episode, outcome)
+        total.add("wall", time.perf_counter() - started)
+        return EpisodeRecord(
+            episode_id=episode.id,
+            index=index,
+            scene=episode.scene,
+            seed=episode.seed,
+            status="finished",
+            success=score.success,
+            score=score.score,
+            steps=outcome.steps,
+            decisions=situation.decision,
+            path_length=path_length,
+            answer=belief.answer if belief else None,
+            confidence=belief.confidence if belief else None,
+            metrics=dict(score.metrics),
+            seconds=total.seconds,
+        )
+
+    async def _decide(
+        self, clock: Clock, env: Environment, episode: Episode, situation: Situation, seen: list[Observation]
+    ) -> tuple[Decision, list[Candidate]]:
+        self._bind(situation, clock, episode)
+        answerer, sure = self.agent.answerer, self.task.budgets.confidence
+        if answerer is not None:
+            situation.belief = await self._time(clock, "answer", answerer.answer(situation))
+            if situation.belief.confidence >= sure:
+                return Decision((), None, (), "sure from what it has seen", stop=True), []
+        candidates = await self._time(clock, "propose", self.agent.proposer.propose(situation))
+        if not candidates:
+            raise InputError(f"agent {self.agent.name!r} proposed no plan")
+        candidates = candidates[: self.settings.rollouts]
+        plain = candidates
+        if self.model.card.imagines:
+            candidates = await self._simulate(clock, env, episode, situation, seen, candidates)
+        if answerer is not None and candidates is not plain and self.settings.use != "plan":
+            situation.belief = await self._time(clock, "answer", answerer.answer(situation, candidates))
+            if situation.belief.confidence >= sure:
+                reason = "sure after looking at what the model imagines"
+                return Decision((), None, tuple(None for _ in candidates), reason, stop=True), candidates
+        shown = plain if self.settings.use == "perceive" else candidates
+        decision = await self._time(clock, "revise", self.agent.reviser.revise(situation, shown))
+        if not decision.stop and not decision.actions:
+            raise InputError(f"agent {self.agent.name!r} decided to do nothing and not to stop")
+        return replace(decision, actions=decision.actions[: self.settings.execute]), candidates
+
+    async def _simulate(
+        self,
+        clock: Clock,
+        env: Environment,
+        episode: Episode,
+        situation: Situation,
+        seen: list[Observation],
+        candidates: list[Candidate],
+    ) -> list[Candidate]:
+        simulator = env.simulator() if "simulator" in self.model.card.privileges else None
+        queries = [
+            Query(
+                history=tuple(seen[-max(1, self.model.card.history) :]),
+                actions=tuple(situation.actions),
+                plan=c.plan,
+                seed=derive_seed(self.settings.seed, episode.id, situation.decision, i, "rollout"),
+                simulator=simulator,
+                alternatives=tuple(o.plan for o in candidates if o is not c),
+            )
+            for i, c in enumerate(candidates)
+        ]
+        rollouts = await self.simulation.ask(clock, queries)
+        imagined = [replace(c, rollout=r) for c, r in zip(candidates, rollouts)]
+        return self.task.imagined(env, episode, seen[-1], imagined)
+
+    async def _observe(
+        self,
+        clock: Clock,
+        env: Environment,
+        episode: Episode,
+        act: Callable[[Any], Observation],
+        argument: Any,
+    ) -> Observation:
+        observation = await self.workers.run(clock, "act", act, argument)
+        return self.task.observe(env, episode, observation)
+
+    def _shown(self, observation: Observation) -> Observation:
+        sees = self.task.agent_sees
+        return only(observation, (*sees, *self.agent.reads), self.agent.privileges, granted=sees)
+
+    def _situation(self, env: Environment, episode: Episode, truth: Observation) -> Situation:
+        situation = Situation(
+            goal=self.task.goal(env, episode),
+            vocabulary=env.vocabulary,
+            budget=episode.budget,
+            rollouts=self.settings.rollouts,
+            horizon=self.settings.horizon,
+            execute=self.settings.execute,
+            compute=_unbound,
+            draw=_unbound,
+            history=[self._shown(truth)],
+        )
+        self._bind(situation, Clock(), episode)
+        return situation
+
+    def _bind(self, situation: Situation, clock: Clock, episode: Episode) -> None:
+        seed, k = self.settings.seed, situation.decision
+        situation.compute = lambda function, *args: self.workers.run(clock, "perceive", function, *args)
+        situation.draw = lambda purpose, *more: generator(seed, episode.id, k, purpose, *more)
+
+    async def _time(self, clock: Clock, phase: str, work: Any) -> Any:
+        # Phases of the agent include the perception they wait for; `perceive` books the work itself.
+        start = time.perf_counter()
+        result = await work
+        clock.add(phase, time.perf_counter() - start)
+        return result
+
+    def _note(
+        self,
+        transcript: Transcript,
+        episode: Episode,
+        situation: Situation,
+        decision: Decision,
+        candidates: list[Candidate],
+        before: Observation,
+        carried: list[str],
+        clock: Clock,
+    ) -> None:
+        belief = situation.belief
+        position, yaw = _place(before)
+        transcript.decisions.append(
+            DecisionRecord(
+                episode_id=episode.id,
+                decision=situation.decision,
+                frame=transcript.frame(before.rgb),
+                panorama=transcript.frame(before.panorama),
+                position=position,
+                yaw_deg=yaw,
+                chosen=decision.chosen,
+                actions=tuple(carried),
+                reason=decision.reason,
+                stop=decision.stop,
+                answer=belief.answer if belief else None,
+                confidence=belief.confidence if belief else None,
+                seconds=clock.seconds,
+            )
+        )
+        for i, candidate in enumerate(candidates):
+            rollout = candidate.rollout
+            details = dict(candidate.details)
+            if rollout is not None:
+                boxes = [f.extra.get("target_box") for f in rollout.frames]
+                if any(b is not None for b in boxes):
+                    details["boxes"] = [None if b is None else [round(float(v), 1) for v in b] for b in boxes]
+            transcript.candidates.append(
+                CandidateRecord(
+                    episode_id=episode.id,
+                    decision=situation.decision,
+                    candidate=i,
+                    plan=tuple(map(str, candidate.plan.actions)),
+                    prior=candidate.prior,
+                    score=decision.scores[i] if i < len(decision.scores) else None,
+                    simulated=rollout is not None,
+                    chosen=decision.chosen == i,
+                    frames=tuple(transcript.frame(f.rgb) for f in rollout.frames) if rollout else (),
+                    details_json=json.dumps(details, sort_keys=True),
+                    seconds=rollout.seconds if rollout else 0.0,
+                )
+            )
+
+
+def _unbound(*_: Any) -> Any:
+    raise RuntimeError("the situation is not bound to a decision yet")
+
+
+def _place(observation: Observation) -> tuple[tuple[float, float], float]:
+    if observation.pose is None:
+        return (0.0, 0.0), 0.0
+    x, y = observation.pose[:2, 3]
+    return (round(float(x), 6), round(float(y), 6)), round(yaw_of(observation.pose), 6)
+
+
+def _moved(a: Observation, b: Observation) -> float:
+    if a.pose is None or b.pose is None:
+        return 0.0
+    return float(np.linalg.norm(b.pose[:3, 3] - a.pose[:3, 3]))

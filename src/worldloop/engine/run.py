@@ -1,0 +1,202 @@
+"""A run: every episode of a fixed list, concurrently, into a run folder that can be resumed."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import importlib.metadata
+import json
+import logging
+import platform
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from worldloop import __version__
+from worldloop.core import Agent, Episode, InputError, SplitError, Task, WorldloopError, WorldModel
+from worldloop.core.errors import LimitExceededError
+from worldloop.engine.cache import RolloutCache
+from worldloop.engine.episode import EpisodeRunner, Transcript
+from worldloop.engine.services import Simulation, Workers
+from worldloop.engine.settings import RunSettings
+from worldloop.runs import EpisodeRecord, RunHeader, RunWriter
+
+log = logging.getLogger(__name__)
+Progress = Callable[[EpisodeRecord], None]
+
+
+def run(
+    task: Task,
+    model: WorldModel,
+    agent: Agent,
+    settings: RunSettings,
+    folder: str | Path,
+    *,
+    given: Mapping[str, Any] | None = None,
+    retry_failed: bool = False,
+    progress: Progress | None = None,
+) -> RunHeader:
+    """Run the episodes that the folder still lacks, then write its tables. Returns the final header.
+
+    An episode that crashes or exceeds a limit is recorded as such and counts as a failure. Ctrl-C and
+    SIGKILL lose at most the episodes in flight; the same call goes on from there.
+
+    Raises RunFolderError when the folder holds another run, InputError for settings that cannot be used.
+    """
+    episodes = select(task, settings)
+    header = make_header(task, model, agent, settings, episodes, given or {})
+    with RunWriter.open(folder, header, retry_failed=retry_failed) as writer:
+        if writer.complete:
+            return writer.header
+        asyncio.run(_all(task, model, agent, settings, episodes, writer, progress))
+        return writer.finish()
+
+
+def select(task: Task, settings: RunSettings) -> list[Episode]:
+    """The first N episodes of the split's fixed list."""
+    episodes = task.episodes(settings.split)
+    if settings.episodes is not None:
+        if settings.episodes > len(episodes):
+            raise InputError(
+                f"{task.name} has {len(episodes)} episodes in split {settings.split!r}, not {settings.episodes}"
+            )
+        episodes = episodes[: settings.episodes]
+    return episodes
+
+
+def make_header(
+    task: Task,
+    model: WorldModel,
+    agent: Agent,
+    settings: RunSettings,
+    episodes: Sequence[Episode],
+    given: Mapping[str, Any],
+) -> RunHeader:
+    """Everything a result depends on, and what else a reader wants to know."""
+    card = model.card
+    trained_on = set(card.settings.get("training_scenes", ()))
+    if overlap := sorted(trained_on & {e.scene for e in episodes}):
+        raise SplitError(
+            f"model {card.name!r} was trained on {len(overlap)} of these scenes, such as {overlap[0]!r}"
+        )
+    loop = settings.resolve(task)
+    privileges = sorted({*card.privileges, *agent.privileges, *task.privileges})
+    content = json.dumps([asdict(e) for e in episodes], sort_keys=True).encode()
+    spec = {
+        "task": task.name,
+        "task_version": task.version,
+        "model": card.name,
+        "model_settings": dict(card.settings),
+        "agent": agent.name,
+        "agent_settings": dict(agent.settings),
+        "split": settings.split,
+        "episodes": len(episodes),
+        **loop.identity(),
+    }
+    return RunHeader(
+        spec=json.loads(json.dumps(spec)),
+        episode_ids=tuple(e.id for e in episodes),
+        episodes_hash=hashlib.blake2b(content, digest_size=16).hexdigest(),
+        arguments_given=dict(given),
+        arguments_resolved=settings.to_dict(),
+        versions=versions(),
+        git_revision=git_revision(),
+        model_card=json.loads(json.dumps(asdict(card))),
+        weights_hash=card.weights_hash,
+        privileges=tuple(privileges),
+    )
+
+
+async def _all(
+    task: Task,
+    model: WorldModel,
+    agent: Agent,
+    settings: RunSettings,
+    episodes: Sequence[Episode],
+    writer: RunWriter,
+    progress: Progress | None,
+) -> None:
+    workers = Workers()
+    simulation = Simulation(model, workers, RolloutCache(settings.cache), settings.limits.retries)
+    runner = EpisodeRunner(task, model, agent, settings.resolve(task), workers, simulation)
+    gate = asyncio.Semaphore(settings.concurrency)
+    loop = asyncio.get_running_loop()
+
+    async def one(index: int, episode: Episode) -> None:
+        async with gate:
+            keep = settings.keep_frames < 0 or index < settings.keep_frames
+            transcript = Transcript(writer.put_frame if keep else None)
+            record = await _guarded(runner, episode, index, transcript, settings.limits.seconds)
+            await loop.run_in_executor(
+                None, writer.write_episode, record, transcript.decisions, transcript.candidates
+            )
+            if progress is not None:
+                progress(record)
+
+    # Episodes of one scene stand side by side, so that a loaded scene is used before it is evicted.
+    order = sorted(range(len(episodes)), key=lambda i: (episodes[i].scene, i))
+    todo = [one(i, episodes[i]) for i in order if episodes[i].id not in writer.done]
+    tasks = [loop.create_task(work) for work in todo]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for pending in tasks:
+            pending.cancel()
+        workers.close()
+
+
+async def _guarded(
+    runner: EpisodeRunner, episode: Episode, index: int, transcript: Transcript, limit: float
+) -> EpisodeRecord:
+    started = time.perf_counter()
+    try:
+        return await asyncio.wait_for(runner.run(episode, index, transcript), limit)
+    except TimeoutError:
+        status, error = "timed_out", f"took longer than {limit:g} s"
+    except LimitExceededError as problem:
+        status, error = "timed_out", str(problem)
+    except WorldloopError as problem:
+        status, error = "crashed", str(problem)
+    except Exception as problem:
+        log.debug("episode %s crashed", episode.id, exc_info=True)
+        status, error = "crashed", f"{type(problem).__name__}: {problem}"
+    log.warning("episode %s: %s (%s)", episode.id, status, error)
+    return EpisodeRecord(
+        episode_id=episode.id,
+        index=index,
+        scene=episode.scene,
+        seed=episode.seed,
+        status=status,
+        success=False,
+        score=0.0,
+        steps=0,
+        decisions=len(transcript.decisions),
+        path_length=0.0,
+        error=error[:2000],
+        seconds={"wall": time.perf_counter() - started},
+    )
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a result may depend on."""
+    found = {"python": platform.python_version(), "worldloop": __version__, "machine": platform.machine()}
+    for name in ("numpy", "scipy", "numba", "embreex", "torch", "pyarrow"):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "absent"
+    return found
+
+
+def git_revision() -> str:
+    """The revision of the source tree worldloop is imported from, or an empty string."""
+    here = Path(__file__).resolve().parent
+    command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()

@@ -11,8 +11,13 @@ from pathlib import Path
 from worldloop.core import RunFolderError
 
 
-def replace_file(path: Path, write: Callable[[Path], None], *, temporary_in: Path | None = None) -> None:
-    """Let `write` fill a temporary file, flush it to disk, then rename it to `path` in one step.
+def replace_file(
+    path: Path, write: Callable[[Path], None], *, temporary_in: Path | None = None, durable: bool = True
+) -> None:
+    """Let `write` fill a temporary file, then rename it to `path` in one step.
+
+    A killed process leaves the old or the new content. With `durable`, so does a power cut, at the price of
+    waiting for the disk.
 
     Raises RunFolderError when the disk refuses (full, read-only, no permission).
     """
@@ -20,8 +25,9 @@ def replace_file(path: Path, write: Callable[[Path], None], *, temporary_in: Pat
     temporary = (temporary_in or path.parent) / name
     try:
         write(temporary)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
+        if durable:
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)

@@ -58,6 +58,7 @@ class FrameStore:
                 path,
                 lambda temporary: image.save(temporary, format="PNG", compress_level=1),
                 temporary_in=self.folder,
+                durable=False,  # thousands of frames: reading checks the hash, so a loss cannot go unseen
             )
         self._known.add(key)
         return key

@@ -1,0 +1,19 @@
+"""Intervals and paired tests: numbers in, numbers out."""
+
+from worldloop.stats.bootstrap import PairedDifference, mean_interval, paired_difference
+from worldloop.stats.estimate import Estimate
+from worldloop.stats.navigation import spl
+from worldloop.stats.rates import holm, mcnemar_exact, wilson
+from worldloop.stats.utility import utility
+
+__all__ = [
+    "Estimate",
+    "PairedDifference",
+    "holm",
+    "mcnemar_exact",
+    "mean_interval",
+    "paired_difference",
+    "spl",
+    "utility",
+    "wilson",
+]

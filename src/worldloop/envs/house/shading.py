@@ -1,0 +1,201 @@
+"""The compiled inner loop of the renderer: rotate a packet of rays, trace it, shade its pixels."""
+
+# mypy: disable-error-code="no-untyped-def,operator"
+# numba infers the types of these functions from their arguments.
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from worldloop.envs.house.embree import (
+    COHERENT,
+    DIR,
+    FAR,
+    HIT_U,
+    HIT_V,
+    INTERSECT,
+    LANES,
+    ORG,
+    PRIM,
+    SCENE,
+    VALID,
+    call_embree,
+)
+from worldloop.envs.house.light_kernels import packet
+
+# Columns of the per-triangle table `surface`, float32 [T, 16].
+UV0, UV1, UV2, TINT, DENSITY, NORMAL = 0, 2, 4, 6, 9, 10
+# Columns of the per-triangle table `labels`, int32 [T, 4].
+LAYER, INSTANCE, LIGHT, DIVISIONS = range(4)
+
+TONE_STEPS = 2048
+TONE_RANGE = 4.0
+"""Brightest radiance that is told apart."""
+BACKGROUND = (205, 219, 232)
+
+
+def tone_curve() -> np.ndarray:
+    """uint8 [TONE_STEPS + 1]: square root of linear radiance -> sRGB byte.
+
+    Extended Reinhard: mid tones stay put, lamps roll off to white instead of clipping. Indexing by the
+    square root gives dark tones as many steps as bright ones.
+    """
+    radiance = (np.arange(TONE_STEPS + 1) / TONE_STEPS) ** 2 * TONE_RANGE
+    exposed = radiance * 1.35
+    mapped = np.clip(exposed * (1 + exposed / 2.6**2) / (1 + 0.6 * exposed), 0, 1)
+    srgb = np.where(mapped <= 0.0031308, 12.92 * mapped, 1.055 * mapped ** (1 / 2.4) - 0.055)
+    return (np.clip(srgb, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def mip_pyramid(textures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Texels of all levels, uint8 [K,N,3] as the square root of linear light, and each level's first texel.
+
+    The square root needs no table to undo in the inner loop and spends its bytes where eyes do.
+    """
+    if not len(textures):
+        return np.zeros((1, 1, 3), np.uint8), np.zeros(1, np.int32)
+    linear = ((np.arange(256) / 255) ** 2.2).astype(np.float32)
+    level = linear[textures]
+    levels, starts, total = [], [], 0
+    while True:
+        starts.append(total)
+        total += level.shape[1] ** 2
+        levels.append((np.sqrt(level) * 255 + 0.5).astype(np.uint8).reshape(len(level), -1, 3))
+        if level.shape[1] == 1:
+            return np.ascontiguousarray(np.concatenate(levels, axis=1)), np.array(starts, np.int32)
+        level = (level[:, ::2, ::2] + level[:, 1::2, ::2] + level[:, ::2, 1::2] + level[:, 1::2, 1::2]) / 4
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz", "arcp", "reassoc"})
+def draw(
+    calls, directions, pixels, pose, pixel_angle, first, last,
+    surface, labels, light, texels, levels, size, tone, rgb, depth, segmentation,
+):  # fmt: skip
+    """Trace and shade packets `first` to `last`; writes rgb uint8 [N,3], depth float32 [N], ids int32 [N].
+
+    directions: float32 [K,3,LANES] in the camera's frame. pixels: int32 [K,LANES], -1 for padding.
+    pose: float32 [3,4]. pixel_angle: angle between neighbouring pixels, for the mip level.
+    """
+    rays = packet()
+    words = rays.view(np.int32)
+    address = rays.ctypes.data
+    deepest = len(levels) - 1
+    scale = np.float32(TONE_STEPS) / np.float32(np.sqrt(TONE_RANGE))
+    for k in range(first, last):
+        for axis in range(3):
+            a, b, c, o = pose[axis, 0], pose[axis, 1], pose[axis, 2], pose[axis, 3]
+            for lane in range(LANES):
+                rays[ORG + axis, lane] = o
+                rays[DIR + axis, lane] = (
+                    a * directions[k, 0, lane] + b * directions[k, 1, lane] + c * directions[k, 2, lane]
+                )
+        for lane in range(LANES):
+            rays[FAR, lane] = np.float32(1e9)
+            words[PRIM, lane] = -1
+        call_embree(calls[INTERSECT], calls[VALID], calls[SCENE], address, calls[COHERENT])
+        for lane in range(LANES):
+            pixel, t = pixels[k, lane], words[PRIM, lane]
+            if pixel < 0:
+                continue
+            if t < 0:
+                rgb[pixel, 0], rgb[pixel, 1], rgb[pixel, 2] = BACKGROUND
+                depth[pixel], segmentation[pixel] = 0, 0
+                continue
+            u, v, far = rays[HIT_U, lane], rays[HIT_V, lane], rays[FAR, lane]
+            depth[pixel], segmentation[pixel] = far, labels[t, INSTANCE]
+
+            # Light: piecewise linear on the triangle's barycentric grid.
+            n = labels[t, DIVISIONS]
+            x, y = u * n, v * n
+            i, j = min(int(x), n - 1), min(int(y), n - 1)
+            if i + j > n - 1:
+                if i > 0:
+                    i -= 1
+                else:
+                    j -= 1
+            x -= i
+            y -= j
+            row = labels[t, LIGHT] + i * (n + 1) - i * (i - 1) // 2 + j
+            below = row + n + 1 - i
+            if x + y <= 1 or i + j == n - 1:
+                corner, w0, w1, w2 = row, 1 - x - y, x, y
+            else:
+                corner, w0, w1, w2 = below + 1, x + y - 1, 1 - y, 1 - x
+            red = (light[corner, 0] * w0 + light[below, 0] * w1 + light[row + 1, 0] * w2) * surface[t, TINT]
+            green = (light[corner, 1] * w0 + light[below, 1] * w1 + light[row + 1, 1] * w2) * surface[
+                t, TINT + 1
+            ]
+            blue = (light[corner, 2] * w0 + light[below, 2] * w1 + light[row + 1, 2] * w2) * surface[
+                t, TINT + 2
+            ]
+
+            layer = labels[t, LAYER]
+            if layer >= 0:
+                cosine = abs(
+                    rays[DIR, lane] * surface[t, NORMAL]
+                    + rays[DIR + 1, lane] * surface[t, NORMAL + 1]
+                    + rays[DIR + 2, lane] * surface[t, NORMAL + 2]
+                )
+                # Footprint in texels, squared; halfway between isotropic and fully anisotropic at grazing angles.
+                width = surface[t, DENSITY] * far * pixel_angle
+                area = width * width / max(cosine, np.float32(0.1))
+                level = 0
+                while area > 2 and level < deepest:
+                    area *= np.float32(0.25)
+                    level += 1
+                side = size >> level
+                wrap = side - 1
+                w = 1 - u - v
+                s = (w * surface[t, UV0] + u * surface[t, UV1] + v * surface[t, UV2]) * side - np.float32(0.5)
+                r = (w * surface[t, UV0 + 1] + u * surface[t, UV1 + 1] + v * surface[t, UV2 + 1]) * side
+                r -= np.float32(0.5)
+                s0, r0 = np.floor(s), np.floor(r)
+                s -= s0
+                r -= r0
+                column, line = int(s0) & wrap, int(r0) & wrap
+                top = levels[level] + line * side
+                bottom = levels[level] + ((line + 1) & wrap) * side
+                right = (column + 1) & wrap
+                a, b, c, d = (1 - s) * (1 - r), s * (1 - r), (1 - s) * r, s * r
+                for channel in range(3):
+                    texel = (
+                        texels[layer, top + column, channel] * a
+                        + texels[layer, top + right, channel] * b
+                        + texels[layer, bottom + column, channel] * c
+                        + texels[layer, bottom + right, channel] * d
+                    ) * np.float32(1 / 255)
+                    if channel == 0:
+                        red *= texel * texel
+                    elif channel == 1:
+                        green *= texel * texel
+                    else:
+                        blue *= texel * texel
+            rgb[pixel, 0] = tone[min(TONE_STEPS, int(np.sqrt(max(red, np.float32(0))) * scale))]
+            rgb[pixel, 1] = tone[min(TONE_STEPS, int(np.sqrt(max(green, np.float32(0))) * scale))]
+            rgb[pixel, 2] = tone[min(TONE_STEPS, int(np.sqrt(max(blue, np.float32(0))) * scale))]
+
+
+@njit(cache=True, nogil=True)
+def trace(calls, directions, pixels, pose, distance, triangle):
+    """Closest hits only: distance float32 [N] (0 where nothing was hit) and triangle int32 [N] (-1)."""
+    rays = packet()
+    words = rays.view(np.int32)
+    for k in range(len(directions)):
+        for axis in range(3):
+            for lane in range(LANES):
+                rays[ORG + axis, lane] = pose[axis, 3]
+                rays[DIR + axis, lane] = (
+                    pose[axis, 0] * directions[k, 0, lane]
+                    + pose[axis, 1] * directions[k, 1, lane]
+                    + pose[axis, 2] * directions[k, 2, lane]
+                )
+        for lane in range(LANES):
+            rays[FAR, lane] = np.float32(1e9)
+            words[PRIM, lane] = -1
+        call_embree(calls[INTERSECT], calls[VALID], calls[SCENE], rays.ctypes.data, calls[COHERENT])
+        for lane in range(LANES):
+            pixel = pixels[k, lane]
+            if pixel >= 0:
+                triangle[pixel] = words[PRIM, lane]
+                distance[pixel] = rays[FAR, lane] if words[PRIM, lane] >= 0 else 0

@@ -16,8 +16,10 @@ from worldloop.stats import holm, mcnemar_exact, spl, wilson
 
 counts = st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 levels = st.floats(0.5, 0.999)
+quick = settings(deadline=None, max_examples=50)
 
 
+@quick
 @given(counts, levels)
 def test_wilson_is_that_of_statsmodels(kn: tuple[int, int], level: float) -> None:
     got = wilson(*kn, level)
@@ -25,6 +27,7 @@ def test_wilson_is_that_of_statsmodels(kn: tuple[int, int], level: float) -> Non
     assert 0 <= got.low <= got.value <= got.high <= 1 and got.low < got.high
 
 
+@quick
 @given(counts, levels)
 def test_wilson_is_symmetric_and_monotone(kn: tuple[int, int], level: float) -> None:
     k, n = kn
@@ -45,6 +48,7 @@ def test_wilson_covers(rate: float) -> None:
     assert 0.93 <= binom.pmf(np.arange(n + 1), n, rate) @ inside <= 0.98
 
 
+@quick
 @given(st.integers(0, 200), st.integers(0, 200))
 def test_mcnemar_is_that_of_statsmodels(b: int, c: int) -> None:
     p = mcnemar_exact(b, c)
@@ -60,6 +64,7 @@ def test_mcnemar_keeps_its_level() -> None:
         assert binom.pmf(np.arange(n + 1), n, 0.5) @ rejected <= 0.05
 
 
+@quick
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_is_that_of_statsmodels(p: list[float]) -> None:
     adjusted = holm(p)
@@ -72,7 +77,7 @@ def test_holm_by_hand() -> None:
     assert holm([]) == []
 
 
-@settings(deadline=None)
+@quick
 @given(st.lists(st.tuples(st.booleans(), st.floats(0, 50), st.floats(0, 50)), min_size=1, max_size=20))
 def test_spl_is_between_zero_and_success(rows: list[tuple[bool, float, float]]) -> None:
     success, shortest, taken = (np.array(c, float) for c in zip(*rows))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -92,8 +93,9 @@ def resampled_sums(
         raise InputError(f"{resamples} resamples are too few for an interval; use at least 100")
     # k columns of n values -> one row of k sums per cluster
     sums = np.stack([np.bincount(codes, column, count) for column in columns], axis=1)
-    rng = generator(seed, "cluster bootstrap")
-    return np.concatenate([weights @ sums for weights in _weights(rng, count, resamples)])
+    if resamples * count <= _CELLS:
+        return _kept_weights(count, resamples, seed) @ sums
+    return np.concatenate([weights @ sums for weights in _weights(count, resamples, seed)])
 
 
 def tail(confidence: float, clusters: int) -> float:
@@ -109,8 +111,15 @@ def percentile(sample: np.ndarray, share: float) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _weights(rng: np.random.Generator, count: int, resamples: int) -> Iterator[np.ndarray]:
+@functools.lru_cache(maxsize=1)
+def _kept_weights(count: int, resamples: int, seed: int) -> np.ndarray:
+    """All weights at once; a leaderboard uses the same ones for every model and metric."""
+    return np.concatenate(list(_weights(count, resamples, seed)))
+
+
+def _weights(count: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
     """Blocks of float64 [block, count]: how often each cluster is drawn."""
+    rng = generator(seed, "cluster bootstrap")
     block = max(1, _CELLS // count)
     for start in range(0, resamples, block):
         size = min(block, resamples - start)

@@ -6,12 +6,16 @@ import difflib
 import importlib
 import inspect
 import json
+import re
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from worldloop.core.errors import InputError, WorldloopError
 
 T = TypeVar("T")
+_DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 
 
 def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:
@@ -63,7 +67,13 @@ class Registry(Generic[T]):
         return self._summaries[name]
 
     def factory(self, name: str) -> Callable[..., T]:
-        """The factory behind a name, imported if need be; InputError with a near match otherwise."""
+        """The factory behind a name, imported if need be; InputError with a near match otherwise.
+
+        A dotted name (`package.module.Class`) that is not registered is imported as it stands, from the
+        working directory too: that is how a component of your own is named on the command line.
+        """
+        if name not in self._factories and _DOTTED.fullmatch(name):
+            return self._import(name)
         if name not in self._factories:
             near = difflib.get_close_matches(name, self._factories, 1)
             hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(self._factories)}"
@@ -73,6 +83,18 @@ class Registry(Generic[T]):
             module, _, attribute = factory.partition(":")
             factory = getattr(importlib.import_module(module), attribute)
         return factory  # type: ignore[return-value]
+
+    def _import(self, name: str) -> Callable[..., T]:
+        module, _, attribute = name.rpartition(".")
+        here = str(Path.cwd())
+        if here not in sys.path:
+            sys.path.append(here)
+        try:
+            return getattr(importlib.import_module(module), attribute)  # type: ignore[no-any-return]
+        except ImportError as error:
+            raise InputError(f"no {self.kind} {name!r}: {error}") from error
+        except AttributeError:
+            raise InputError(f"no {self.kind} {name!r}: module {module!r} has no {attribute!r}") from None
 
     def create(self, spec: str, **defaults: Any) -> T:
         """Build the component a spec names; settings in the spec win over `defaults`."""

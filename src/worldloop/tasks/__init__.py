@@ -1,0 +1,17 @@
+"""Tasks. `TASKS` knows them by name; register your own with `TASKS.register`."""
+
+from worldloop.core import Registry, Task
+
+TASKS: Registry[Task] = Registry("task")
+TASKS.register(
+    "active-recognition",
+    "worldloop.tasks.active_recognition:ActiveRecognition",
+    "name the object in the red box, which is badly seen from the start",
+)
+TASKS.register(
+    "image-goal",
+    "worldloop.tasks.image_goal:ImageGoal",
+    "go where the goal picture was taken, and stop there",
+)
+
+__all__ = ["TASKS"]

@@ -1,0 +1,50 @@
+"""Where the verbs print: results to stdout, progress and complaints to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+out = Console()
+errors = Console(stderr=True)
+
+
+def print_json(data: Any) -> None:
+    """One JSON document on stdout."""
+    sys.stdout.write(json.dumps(data, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def progress(quiet: bool = False) -> Progress:
+    """A progress bar with counts and remaining time, on stderr."""
+    return Progress(
+        TextColumn("{task.description:<36}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=errors,
+        disable=quiet,
+    )
+
+
+def names(text: str) -> list[str]:
+    """Split `a,b:k=v,c`: a comma starts a new name unless what follows is a setting of the last one."""
+    parts: list[str] = []
+    for piece in filter(None, (p.strip() for p in text.split(","))):
+        if parts and ":" in parts[-1] and "=" in piece and ":" not in piece.partition("=")[0]:
+            parts[-1] += "," + piece
+        else:
+            parts.append(piece)
+    return parts

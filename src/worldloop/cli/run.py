@@ -1,0 +1,200 @@
+"""Run tasks with world models in the loop; the same command resumes what was cut off.
+
+Each pair of task and model becomes a run folder OUT/TASK/MODEL, for `worldloop compare` and `view`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from worldloop.agents import AGENTS
+from worldloop.cli.console import errors, names, out, print_json, progress
+from worldloop.core import Agent, InputError, Task, WorldModel
+from worldloop.engine import Limits, RunSettings, run, select
+from worldloop.models import MODELS
+from worldloop.runs import EpisodeRecord, read_run
+from worldloop.tasks import TASKS
+from worldloop.view.leaderboard import leaderboard
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `worldloop run`."""
+    add = parser.add_argument
+    add(
+        "--task",
+        default="active-recognition,image-goal",
+        help="tasks, separated by commas (default: %(default)s)",
+    )
+    add(
+        "--model",
+        default="none,oracle,pointcloud",
+        help="world models, separated by commas; name:key=value,... sets options (default: %(default)s)",
+    )
+    add("--agent", default="", help="agent (default: the task's own)")
+    add(
+        "--split",
+        default="mini",
+        help="`mini`, `test` or an episode file ending in .json (default: %(default)s)",
+    )
+    add("--episodes", type=int, help="only the first N episodes of the split")
+    add("--rollouts", type=int, metavar="M", help="plans proposed for each decision (default: the task's)")
+    add("--horizon", type=int, metavar="L", help="actions in a plan (default: the task's)")
+    add(
+        "--execute",
+        help="actions of the chosen plan to carry out: first, all or a number (default: the task's)",
+    )
+    add("--use", default="both", choices=("plan", "perceive", "both"), help="what imagination is used for")
+    add("--seed", type=int, default=0)
+    add("--concurrency", type=int, default=8, metavar="C", help="episodes in flight (default: %(default)s)")
+    add(
+        "--keep-frames",
+        type=int,
+        default=3,
+        metavar="N",
+        help="store the images of the first N episodes; -1: all (default: %(default)s)",
+    )
+    add("--cache", metavar="DIR", help="keep rollouts for later runs")
+    add(
+        "--time-limit",
+        type=float,
+        default=900.0,
+        metavar="S",
+        help="seconds for each episode (default: %(default)s)",
+    )
+    add(
+        "--retries",
+        type=int,
+        default=2,
+        help="further attempts after a failed model call (default: %(default)s)",
+    )
+    add("--retry-failed", action="store_true", help="run crashed and timed-out episodes again")
+    add("--out", default="runs/latest", metavar="DIR", help="where the run folders go (default: %(default)s)")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run to be done."""
+
+    task: Task
+    model: WorldModel
+    agent: Agent
+    settings: RunSettings
+    folder: Path
+
+
+def main(options: argparse.Namespace) -> int:
+    """Run every pair of task and model, then print the leaderboard."""
+    jobs = plan_jobs(options)
+    given = {k: v for k, v in vars(options).items() if k not in ("verb", "json", "verbose")}
+    done = []
+    with progress(quiet=options.json) as bar:
+        for job in jobs:
+            done.append(_run(job, given, options.retry_failed, bar))
+    folders = [job.folder for job in jobs]
+    complete = all(header.status == "complete" for header in done)
+    controls = {"none", "oracle"} <= {job.model.card.name for job in jobs}
+    board = leaderboard([read_run(f) for f in folders], allow_missing_controls=not controls)
+    if options.json:
+        print_json({"runs": [str(f) for f in folders], "leaderboard": board.to_dict()})
+    else:
+        out.print(board.to_rich())
+        if not controls:
+            errors.print(
+                "Without both `none` and `oracle` this table cannot say whether a model helps.",
+                style="yellow",
+            )
+        out.print(
+            f"Report: worldloop view {options.out} --html {options.out}/report.html",
+            highlight=False,
+            soft_wrap=True,
+        )
+    return 0 if complete else 1
+
+
+def plan_jobs(options: argparse.Namespace) -> list[Job]:
+    """Every pair of task and model, checked before the first one starts."""
+    jobs, folders = [], set()
+    limits = Limits(options.time_limit, options.retries)
+    task_specs, model_specs = names(options.task), names(options.model)
+    if not task_specs or not model_specs:
+        raise InputError("name at least one task and one model; see `worldloop list`")
+    models = [(m, MODELS.create(m)) for m in model_specs]
+    for task_spec in task_specs:
+        task = TASKS.create(task_spec)
+        agent_spec = options.agent or task.default_agent
+        agent = AGENTS.create(agent_spec, task=task.name)
+        for model_spec, model in models:
+            settings = RunSettings(
+                task_spec,
+                model_spec,
+                agent_spec,
+                options.split,
+                options.episodes,
+                options.rollouts,
+                options.horizon,
+                _execute(options.execute),
+                options.use,
+                options.seed,
+                options.concurrency,
+                options.keep_frames,
+                options.cache,
+                limits,
+            )
+            settings.resolve(task)
+            select(task, settings)
+            folder = Path(options.out) / slug(task_spec) / slug(model_spec)
+            if folder in folders:
+                raise InputError(f"{model_spec!r} is named twice for {task_spec!r}")
+            folders.add(folder)
+            jobs.append(Job(task, model, agent, settings, folder))
+    return jobs
+
+
+def slug(spec: str) -> str:
+    """A folder name for a component spec."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", spec).strip("._") or "unnamed"
+
+
+def _execute(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if text in ("first", "all"):
+        return 1 if text == "first" else 0
+    try:
+        count = int(text)
+    except ValueError:
+        raise InputError(f"--execute takes first, all or a number, not {text!r}") from None
+    if count < 1:
+        raise InputError("--execute needs at least one action")
+    return count
+
+
+def _run(job: Job, given: dict[str, Any], retry_failed: bool, bar: Any) -> Any:
+    label = f"{job.task.name} / {job.model.card.name}"
+    total = len(select(job.task, job.settings))
+    line = bar.add_task(label, total=total, note="")
+    successes = 0
+
+    def progressed(record: EpisodeRecord) -> None:
+        nonlocal successes
+        successes += record.success
+        bar.update(line, advance=1, note=f"{successes} successes")
+
+    if (job.folder / "run.json").exists():
+        before = read_run(job.folder).records()
+        successes = sum(e.episode.success for e in before)
+        bar.update(line, completed=len(before), note=f"{successes} successes")
+    return run(
+        job.task,
+        job.model,
+        job.agent,
+        job.settings,
+        job.folder,
+        given=given,
+        retry_failed=retry_failed,
+        progress=progressed,
+    )

@@ -1,0 +1,55 @@
+"""What tasks in houses share: their lists, their world, and the path a candidate intends."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+
+from worldloop.actions import camera_matrix, intended_path, yaw_of
+from worldloop.core import Environment, Episode, InputError, Observation, Plan
+from worldloop.envs.house.world import HouseWorld
+from worldloop.tasks.episodes import load_episodes
+
+PANORAMA_HEIGHT = 128
+"""Rows of the panorama when a model reads it: 0.7 pixels of it for one of the front view's."""
+
+
+class HouseTask:
+    """Base of the tasks that take place in procedural houses."""
+
+    name: str
+    version = "1"
+
+    def episodes(self, split: str) -> list[Episode]:
+        """The fixed list of a split, or of an episode file; InputError for an unknown one."""
+        return load_episodes(self.name, split)
+
+    def environment(self, needs: Collection[str] = ()) -> HouseWorld:
+        """A house world that renders what is needed and nothing else."""
+        around = any(n.startswith("panorama") for n in needs)
+        return HouseWorld(
+            panorama_height=PANORAMA_HEIGHT if around else None,
+            depth=any("depth" in n for n in needs),
+            segmentation=any("segmentation" in n for n in needs),
+            scene_cache=12,
+        )
+
+    def done(self, environment: Environment, episode: Episode) -> bool:
+        """Never: the agent or the budget ends the episode."""
+        return False
+
+
+def house_of(environment: Environment) -> HouseWorld:
+    """The environment as a house world; InputError for any other."""
+    if not isinstance(environment, HouseWorld):
+        raise InputError(f"this task needs a house world, not {type(environment).__name__}")
+    return environment
+
+
+def intended_poses(now: Observation, plan: Plan) -> list[np.ndarray]:
+    """The L camera poses [4,4] a plan asks for from the present one, obstacles ignored."""
+    assert now.pose is not None
+    x, y, height = now.pose[:3, 3]
+    path = intended_path(plan, float(x), float(y), yaw_of(now.pose))
+    return [camera_matrix(px, py, float(height), yaw) for px, py, yaw in path[1:]]

@@ -139,16 +139,18 @@ def edit(path: Path, column: str, change: object) -> None:
         ("episodes", "score", lambda v: [float("nan"), *v[1:]], "score is nan"),
         ("episodes", "index", lambda v: [1, *v[1:]], "is not number 1"),
         ("episodes", "scene", lambda v: [None, *v[1:]], "has empty cells"),
-        ("decisions", "episode_id", lambda v: ["x", *v[1:]], "'x'"),
+        ("decisions", "episode_id", lambda v: ["x", *v[1:]], "unknown episode, 'x'"),
+        ("episodes", "index", lambda v: [*v[:-1], 0], "is not number 0"),
+        ("decisions", "decision", lambda v: [1, *v[1:]], "decisions repeats a row"),
         ("decisions", "actions", lambda v: [[None], *v[1:]], "has empty entries"),
         ("decisions", "position", lambda v: [[1.0], *v[1:]], "needs 2 values"),
-        ("candidates", "candidate", lambda v: [1, *v[1:]], "repeats a candidate"),
+        ("candidates", "candidate", lambda v: [1, *v[1:]], "candidates repeats a row"),
     ],
 )
 def test_rows_that_do_not_fit(run: Path, table: str, column: str, change: object, text: str) -> None:
     edit(run / f"{table}.parquet", column, change)
     with pytest.raises(RunFolderError, match=text):
-        read_run(run)
+        read_run(run).records()
 
 
 def test_a_complete_run_that_lost_rows_is_an_error(run: Path) -> None:

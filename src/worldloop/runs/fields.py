@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import types
@@ -15,6 +16,8 @@ import pyarrow as pa
 from worldloop.core import InputError
 
 _INT64 = 2**63
+_AS_IS = (bool, float)
+"""Types whose every value is storable; most values of a run are of these."""
 _FIELD_TYPES: dict[type, dict[str, Any]] = {}
 
 
@@ -26,11 +29,13 @@ def field_types(record: type) -> dict[str, Any]:
     return _FIELD_TYPES[record]
 
 
+@functools.cache
 def optional(hint: Any) -> bool:
     """Whether an annotation allows None."""
     return get_origin(hint) is types.UnionType and type(None) in get_args(hint)
 
 
+@functools.cache
 def required(hint: Any) -> Any:
     """The annotation without its None."""
     return next(a for a in get_args(hint) if a is not type(None)) if optional(hint) else hint
@@ -51,6 +56,8 @@ def check(value: Any, hint: Any, where: str) -> Any:
     numpy scalars become Python numbers and lists become tuples; anything else that does not fit is an
     InputError that names `where`.
     """
+    if type(value) is hint and hint in _AS_IS:
+        return value
     if value is None and optional(hint):
         return None
     hint = required(hint)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from worldloop.core import InputError, RunFolderError
 from worldloop.runs.disk import read_bytes
@@ -75,7 +76,8 @@ class Run:
 def read_run(folder: str | Path) -> Run:
     """Read a run; one that was not finished is read from its journal as far as it got.
 
-    Raises RunFolderError when the folder is no run folder or anything in it is malformed.
+    Raises RunFolderError when the folder is no run folder or anything in it is malformed. Of decisions and
+    candidates that means columns, types and keys; `Run.records` checks the content of each row besides.
     """
     folder = Path(folder)
     header = read_header(folder)
@@ -85,18 +87,36 @@ def read_run(folder: str | Path) -> Run:
     tables = {name: read_table(kind, folder / f"{name}.parquet") for name, kind in TABLES.items()}
     run = Run(folder, header, **tables)
     try:
-        for entry in (entries_ := run.records()):
-            check_member(header, entry)
-    except RunFolderError:
-        raise
+        _check_tables(run)
     except InputError as error:
         raise _damaged(folder, error) from None
-    if len({e.episode.index for e in entries_}) != len(entries_):
-        raise _damaged(folder, "an episode has two rows")
-    if header.status == "complete" and not run.complete:
-        missing = len(header.episode_ids) - len(entries_)
-        raise _damaged(folder, f"run.json says complete, but {missing} episodes have no row")
     return run
+
+
+def _check_tables(run: Run) -> None:
+    """InputError unless the tables fit the header and each other.
+
+    Looks at every episode, but at decisions and candidates by whole columns: they can be many, and
+    `Run.records` checks each of them.
+    """
+    for episode in to_records(EpisodeRecord, run.episodes):
+        check_member(run.header, Entry(episode, (), ()))
+    keys = {"episodes": ["index"], "decisions": ["decision"], "candidates": ["decision", "candidate"]}
+    known = run.episodes["episode_id"].combine_chunks()
+    for name, table in (
+        ("episodes", run.episodes),
+        ("decisions", run.decisions),
+        ("candidates", run.candidates),
+    ):
+        strangers = table.filter(pc.invert(pc.is_in(table["episode_id"], value_set=known)))
+        if strangers.num_rows:
+            raise InputError(f"{name} has rows of an unknown episode, {strangers['episode_id'][0].as_py()!r}")
+        rows = table.group_by(["episode_id", *keys[name]]).aggregate([])
+        if rows.num_rows != table.num_rows:
+            raise InputError(f"{name} repeats a row")
+    missing = len(run.header.episode_ids) - run.episodes.num_rows
+    if run.header.status == "complete" and missing:
+        raise InputError(f"run.json says complete, but {missing} episodes have no row")
 
 
 def read_header(folder: str | Path) -> RunHeader:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -213,3 +214,9 @@ def halve(head: Head) -> Head:
 def shipped_recogniser_path() -> Path:
     """Where the packaged head lies."""
     return Path(__file__).resolve().parent.parent / "data" / "recogniser.safetensors"
+
+
+@functools.cache
+def shipped_recogniser() -> Recogniser:
+    """The packaged recogniser, read once per process; InputError where it has not been trained yet."""
+    return Recogniser.load(shipped_recogniser_path())

@@ -174,7 +174,7 @@ class NavGrid:
         while node != goal:
             node = int(previous[node])
             chain.append(self.centre_of(self._cells[node]))
-        chain[-1] = float(b[0]), float(b[1])
+        chain[max(1, len(chain) - 1) :] = [(float(b[0]), float(b[1]))]
         path, at = [chain[0]], 0
         while at < len(chain) - 1:
             x, y = chain[at]

@@ -99,6 +99,10 @@ def _build(scene_id: str) -> TriangleScene:
         from worldloop.envs.house.user_scenes import load_user_scene
 
         return load_user_scene(scene_id)
+    if not scene_id.startswith("house/"):
+        raise InputError(
+            f"no scene {scene_id!r}; scenes are house/SPLIT/STYLE/NUMBER, or a path to a .glb, .gltf, .obj or .xml file"
+        )
     from worldloop.envs.house.generate import build_scene, generate_house
 
     return build_scene(generate_house(scene_id))

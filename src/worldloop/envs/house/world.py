@@ -133,7 +133,7 @@ class HouseWorld:
             raise InputError(f"a house is walked in by named primitives; {vocabulary.name!r} has none")
         self.vocabulary = vocabulary
         self.camera = Camera(size, hfov_deg, panorama_height, depth, segmentation, camera_height)
-        self._cache_dir = cache_dir
+        self.cache_dir = cache_dir
         self._scene_cache = scene_cache
         self._loaded: LoadedScene | None = None
         self._place = Place(0.0, 0.0, 0.0)
@@ -167,7 +167,7 @@ class HouseWorld:
             raise InputError(
                 f"episode {episode.id}: a start needs position [x, y] and yaw_deg, got {dict(episode.start)}"
             ) from None
-        loaded = load_scene(episode.scene, self._cache_dir, keep=self._scene_cache)
+        loaded = load_scene(episode.scene, self.cache_dir, keep=self._scene_cache)
         if not all(map(math.isfinite, (x, y, yaw))) or not loaded.nav.is_free((x, y)):
             raise InputError(f"episode {episode.id}: nobody can stand at ({x}, {y}) in {episode.scene}")
         self._loaded = loaded

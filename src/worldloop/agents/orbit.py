@@ -53,6 +53,8 @@ class OrbitProposer:
                 best = next((i for i in ranked[kind] if i not in chosen), None)
                 if best is not None and len(chosen) < situation.rollouts:
                     chosen.append(int(best))
+        firsts = [plans[i].actions[: situation.execute] for i in chosen[:2]]
+        situation.memory["orbit"] = len(situation.actions), firsts
         return [Candidate(plans[i], prior=-float(n)) for n, i in enumerate(chosen)]
 
     def _values(self, paths: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -105,6 +107,13 @@ class OrbitProposer:
 
     @staticmethod
     def _side(situation: Situation) -> int:
-        if "side" not in situation.memory:
-            situation.memory["side"] = 1 if situation.draw("side").random() < 0.5 else -1
-        return int(situation.memory["side"])
+        """1 for left, -1 for right: drawn once, then whichever side was last really taken."""
+        memory = situation.memory
+        if "side" not in memory:
+            memory["side"] = 1 if situation.draw("side").random() < 0.5 else -1
+        if "orbit" in memory:
+            since, (kept, *changed) = memory["orbit"]
+            done = tuple(situation.actions[since:])
+            if changed and done == changed[0] and done != kept:
+                memory["side"] = -memory["side"]
+        return int(memory["side"])

@@ -214,6 +214,15 @@ class EpisodeRunner:
         clock.add(phase, time.perf_counter() - start)
         return result
 
+    @staticmethod
+    def _details(transcript: Transcript, situation: Situation, before: Observation) -> dict[str, Any]:
+        details: dict[str, Any] = {"box": box} if (box := _box(before)) else {}
+        if situation.decision == 0:
+            details["goal_text"] = situation.goal.text
+            if situation.goal.image is not None:
+                details["goal_frame"] = transcript.frame(situation.goal.image)
+        return details
+
     def _note(
         self,
         transcript: Transcript,
@@ -241,6 +250,7 @@ class EpisodeRunner:
                 stop=decision.stop,
                 answer=belief.answer if belief else None,
                 confidence=belief.confidence if belief else None,
+                details_json=json.dumps(self._details(transcript, situation, before), sort_keys=True),
                 seconds=clock.seconds,
             )
         )
@@ -248,9 +258,9 @@ class EpisodeRunner:
             rollout = candidate.rollout
             details = dict(candidate.details)
             if rollout is not None:
-                boxes = [f.extra.get("target_box") for f in rollout.frames]
-                if any(b is not None for b in boxes):
-                    details["boxes"] = [None if b is None else [round(float(v), 1) for v in b] for b in boxes]
+                boxes = [_box(f) for f in rollout.frames]
+                if any(boxes):
+                    details["boxes"] = boxes
             transcript.candidates.append(
                 CandidateRecord(
                     episode_id=episode.id,
@@ -266,6 +276,11 @@ class EpisodeRunner:
                     seconds=rollout.seconds if rollout else 0.0,
                 )
             )
+
+
+def _box(observation: Observation) -> list[float] | None:
+    box = observation.extra.get("target_box")
+    return None if box is None else [round(float(v), 1) for v in box]
 
 
 def _unbound(*_: Any) -> Any:

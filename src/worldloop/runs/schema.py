@@ -129,6 +129,8 @@ class DecisionRecord(_Checked):
     """The agent's answer at this moment."""
     confidence: float | None = None
     """Probability that the agent gave this answer, 0 to 1."""
+    details_json: str = "{}"
+    """What else a reader may want, as a JSON object: `box`, `goal_frame`, `goal_text`."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall-clock seconds of propose, simulate, revise, act. Columns `seconds.<name>`."""
 

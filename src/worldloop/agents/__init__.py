@@ -1,0 +1,14 @@
+"""Agents: proposers, revisers and answerers. `AGENTS` knows them by name."""
+
+from worldloop.core import Agent, Registry
+
+AGENTS: Registry[Agent] = Registry("agent")
+for _name, _attribute, _summary in (
+    ("heuristic", "heuristic", "the task's scripted proposer; revises by imagined views"),
+    ("random", "random", "random plans; the same reviser"),
+    ("enumerate", "enumerate_", "one plan for each primitive; the same reviser"),
+    ("beam", "beam", "plans that end far apart; the same reviser"),
+):
+    AGENTS.register(_name, f"worldloop.agents.build:{_attribute}", _summary)
+
+__all__ = ["AGENTS"]

@@ -1,0 +1,65 @@
+"""Agents by name. Each factory takes the task's name, and settings from the command line."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import lru_cache
+
+from worldloop.agents.goal_seeking import GoalConfig, GoalProposer, GoalReviser, GoalViews
+from worldloop.agents.orbit import OrbitConfig, OrbitProposer
+from worldloop.agents.perception.service import Perception
+from worldloop.agents.proposers import BeamProposer, EnumerateProposer, RandomProposer
+from worldloop.agents.recognition import ConfidenceReviser, Evidence, EvidenceConfig, RecogniserAnswerer
+from worldloop.core import Agent, InputError, Proposer, Reviser
+
+PROPOSERS = {"random": RandomProposer, "enumerate": EnumerateProposer, "beam": BeamProposer}
+
+
+@lru_cache(maxsize=1)
+def shared_perception() -> Perception:
+    """One perception service for the process: its networks and its memory are large."""
+    return Perception()
+
+
+def heuristic(task: str) -> Agent:
+    """The scripted agent of a task: it knows how to look, and revises by what a model imagines."""
+    return _agent(task, "heuristic", None)
+
+
+def random(task: str) -> Agent:
+    """Random plans, the same reviser."""
+    return _agent(task, "random", RandomProposer())
+
+
+def enumerate_(task: str) -> Agent:
+    """One plan per primitive, the same reviser."""
+    return _agent(task, "enumerate", EnumerateProposer())
+
+
+def beam(task: str) -> Agent:
+    """Plans that end far apart, the same reviser."""
+    return _agent(task, "beam", BeamProposer())
+
+
+def _agent(task: str, name: str, proposer: Proposer | None) -> Agent:
+    perception = shared_perception()
+    reviser: Reviser
+    if task == "active-recognition":
+        evidence = Evidence(perception, config=EvidenceConfig())
+        settings = {
+            "orbit": asdict(OrbitConfig()),
+            "evidence": asdict(evidence.config),
+            "recogniser": evidence.recogniser.card.get("weights", ""),
+        }
+        answerer, reviser = RecogniserAnswerer(evidence), ConfidenceReviser(evidence)
+        return Agent(
+            name, "scripted (no VLM)", proposer or OrbitProposer(), reviser, answerer, settings=settings
+        )
+    if task == "image-goal":
+        views = GoalViews(perception, GoalConfig())
+        reviser = GoalReviser(views)
+        settings = {"goal": asdict(views.config)}
+        return Agent(name, "scripted (no VLM)", proposer or GoalProposer(views), reviser, settings=settings)
+    raise InputError(
+        f"agent {name!r} knows active-recognition and image-goal, not {task!r}; register your own agent"
+    )

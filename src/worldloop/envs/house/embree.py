@@ -23,9 +23,10 @@ from numba.extending import intrinsic
 from worldloop.core.errors import InputError, WorldloopError
 
 LANES = 16
-"""Rays per packet. Packets are always cut at the same pixels, so a ray's answer never depends on who asks."""
+"""Rays per packet of incoherent rays. Camera rays come in packets of `library().lanes`, the widest kind that
+the processor traces as one."""
 
-# Rows of a packet, seen as float32 or int32 [ROWS, LANES]: RTCRayHit16 of embree4/rtcore_ray.h.
+# Rows of a packet, seen as float32 or int32 [ROWS, lanes]: RTCRayHit16 (8, 4) of embree4/rtcore_ray.h.
 ORG, NEAR, DIR, TIME, FAR, MASK, RAY_ID, FLAGS = 0, 3, 4, 7, 8, 9, 10, 11
 HIT_U, HIT_V, PRIM, GEOM, INSTANCE = 15, 16, 17, 18, 19
 ROWS = 24
@@ -33,6 +34,7 @@ ROWS = 24
 _TRIANGLE, _INDEX, _VERTEX = 0, 0, 1
 _UINT3, _FLOAT3 = 0x5003, 0x9003
 _VERSION_MAJOR = 1
+_NATIVE_PACKETS = ((16, 34), (8, 33), (4, 32))
 _COHERENT = 1 << 16
 _HELP = (
     "the house renderer needs Embree 4. On Linux x86-64, macOS and Windows: pip install 'embreex>=4.4'. "
@@ -85,6 +87,9 @@ class _Library:
         self.device = self.c.rtcNewDevice(b"threads=1,set_affinity=0")
         if not self.device or self.c.rtcGetDeviceProperty(self.device, _VERSION_MAJOR) != 4:
             raise InputError(_HELP)
+        native = [n for n, key in _NATIVE_PACKETS if self.c.rtcGetDeviceProperty(self.device, key)]
+        self.lanes: int = native[0] if native else 4
+        self.intersect_camera = self._address(f"rtcIntersect{self.lanes}")
         self.intersect16 = self._address("rtcIntersect16")
         self.occluded16 = self._address("rtcOccluded16")
         self.coherent, self.incoherent = _arguments(_COHERENT), _arguments(0)
@@ -148,7 +153,7 @@ class RayScene:
         self._finalizer = weakref.finalize(self, c.rtcReleaseScene, scene)
 
     def calls(self) -> np.ndarray:
-        """int64 [6] for compiled code: scene, intersect16, occluded16, coherent and incoherent settings, lanes."""
+        """int64 [7]: addresses for compiled code, at the positions `SCENE` to `CAMERA`."""
         lib = library()
         return np.array(
             [
@@ -158,13 +163,14 @@ class RayScene:
                 lib.coherent.ctypes.data,
                 lib.incoherent.ctypes.data,
                 lib.all_lanes.ctypes.data,
+                lib.intersect_camera,
             ],
             np.int64,
         )
 
 
-SCENE, INTERSECT, OCCLUDED, COHERENT, INCOHERENT, VALID = range(6)
-"""Positions within `RayScene.calls()`."""
+SCENE, INTERSECT, OCCLUDED, COHERENT, INCOHERENT, VALID, CAMERA = range(7)
+"""Positions within `RayScene.calls()`; `INTERSECT` and `OCCLUDED` take 16 rays, `CAMERA` takes `library().lanes`."""
 
 
 def _call_embree(typingctx: Any, function: Any, valid: Any, scene: Any, rays: Any, arguments: Any) -> Any:

@@ -60,11 +60,11 @@ def cosine_directions(count: int) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True)
-def packet():
-    """A zeroed ray packet on a 64-byte boundary, as float32 [ROWS, LANES]."""
-    store = np.zeros((ROWS + 1) * LANES, np.float32)
-    shift = (-(store.ctypes.data // 4)) % LANES
-    rays = store[shift : shift + ROWS * LANES].reshape(ROWS, LANES)
+def packet(lanes):
+    """A zeroed ray packet on a 64-byte boundary, as float32 [ROWS, lanes]."""
+    store = np.zeros(ROWS * lanes + 16, np.float32)
+    shift = (-(store.ctypes.data // 4)) % 16
+    rays = store[shift : shift + ROWS * lanes].reshape(ROWS, lanes)
     rays.view(np.int32)[MASK, :] = -1
     return rays
 
@@ -124,7 +124,7 @@ def _frame(n):
 @njit(cache=True, nogil=True)
 def face_outwards(calls, points, normals, solid, start, stop):
     """Turn furniture normals to the more open side: winding is unreliable in found models."""
-    rays = packet()
+    rays = packet(LANES)
     words = rays.view(np.int32)
     probes = ((0.0, 0.0), (0.6, 0.0), (-0.3, 0.52), (-0.3, -0.52))
     p = start
@@ -158,7 +158,7 @@ def face_outwards(calls, points, normals, solid, start, stop):
 @njit(cache=True, nogil=True)
 def light_from_lamps(calls, points, normals, lamps, nearest, direct, start, stop):
     """Direct light [P,3]: four shadow rays to each of the four strongest lamps, spread over the lamp's ball."""
-    rays = packet()
+    rays = packet(LANES)
     words = rays.view(np.int32)
     slots = nearest.shape[1]
     spread = ((1.0, 1.0, 1.0), (-1.0, -1.0, 1.0), (-1.0, 1.0, -1.0), (1.0, -1.0, -1.0))
@@ -216,7 +216,7 @@ def light_from_surfaces(
     start, stop,
 ):  # fmt: skip
     """Direct light plus one bounce plus ambient occlusion; marks samples that lie inside a wall."""
-    rays = packet()
+    rays = packet(LANES)
     words = rays.view(np.int32)
     count = len(hemisphere)
     for p in range(start, stop):

@@ -12,7 +12,7 @@ import numpy as np
 
 from worldloop.core.errors import InputError
 from worldloop.envs.house import shading
-from worldloop.envs.house.embree import LANES, RayScene
+from worldloop.envs.house.embree import RayScene, library
 from worldloop.envs.house.light import BakedLight
 from worldloop.envs.house.mesh import TriangleScene
 
@@ -32,9 +32,9 @@ class RayTable(NamedTuple):
     """Rays of one kind of camera, cut into packets of neighbouring pixels."""
 
     directions: np.ndarray
-    """float32 [K,3,LANES], camera frame (x right, y down, z forward)."""
+    """float32 [K,3,lanes], camera frame (x right, y down, z forward)."""
     pixels: np.ndarray
-    """int32 [K,LANES], index of the pixel, -1 for padding."""
+    """int32 [K,lanes], index of the pixel, -1 for padding."""
     pixel_angle: float
     """Radians between neighbouring pixels."""
     shape: tuple[int, int]
@@ -66,15 +66,23 @@ def _turn(degrees: float) -> tuple[float, float]:
     return math.cos(angle), math.sin(angle)
 
 
+def tile_shape() -> tuple[int, int]:
+    """Rows and columns of pixels in one packet of camera rays."""
+    return {16: (4, 4), 8: (2, 4), 4: (2, 2)}[library().lanes]
+
+
 def _packets(directions: np.ndarray, pixel_angle: float) -> RayTable:
-    """Cut [H,W,3] directions into tiles of 4 x 4 pixels, one packet each."""
+    """Cut [H,W,3] directions into tiles of neighbouring pixels, one packet each."""
     height, width = directions.shape[:2]
-    rows, columns = -(-height // 4), -(-width // 4)
-    padded = np.pad(directions, ((0, rows * 4 - height), (0, columns * 4 - width), (0, 0)), mode="edge")
-    index = np.full((rows * 4, columns * 4), -1, np.int32)
+    down, across = tile_shape()
+    lanes, rows, columns = down * across, -(-height // down), -(-width // across)
+    padded = np.pad(
+        directions, ((0, rows * down - height), (0, columns * across - width), (0, 0)), mode="edge"
+    )
+    index = np.full((rows * down, columns * across), -1, np.int32)
     index[:height, :width] = np.arange(height * width, dtype=np.int32).reshape(height, width)
-    tiles = padded.reshape(rows, 4, columns, 4, 3).transpose(0, 2, 4, 1, 3).reshape(-1, 3, LANES)
-    order = index.reshape(rows, 4, columns, 4).transpose(0, 2, 1, 3).reshape(-1, LANES)
+    tiles = padded.reshape(rows, down, columns, across, 3).transpose(0, 2, 4, 1, 3).reshape(-1, 3, lanes)
+    order = index.reshape(rows, down, columns, across).transpose(0, 2, 1, 3).reshape(-1, lanes)
     return RayTable(
         np.ascontiguousarray(tiles, np.float32), np.ascontiguousarray(order), pixel_angle, (height, width)
     )
@@ -202,8 +210,10 @@ class Renderer:
         )
         count = -(-len(at) // 4) * 4
         padded = np.concatenate([rays, np.repeat(rays[-1:], count - len(at), axis=0)])
-        directions = np.ascontiguousarray(padded.reshape(-1, LANES, 3).transpose(0, 2, 1), np.float32)
-        pixels = np.arange(4 * count, dtype=np.int32).reshape(-1, LANES)
+        directions = np.ascontiguousarray(
+            padded.reshape(-1, library().lanes, 3).transpose(0, 2, 1), np.float32
+        )
+        pixels = np.arange(4 * count, dtype=np.int32).reshape(-1, library().lanes)
         fine = self._draw(RayTable(directions, pixels, table.pixel_angle, (count, 4)), pose)
         mean = (fine.rgb[: len(at)].astype(np.uint16).sum(axis=1) + 2) // 4
         frame.rgb[edge] = mean.astype(np.uint8)

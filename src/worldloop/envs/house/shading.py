@@ -9,13 +9,12 @@ import numpy as np
 from numba import njit
 
 from worldloop.envs.house.embree import (
+    CAMERA,
     COHERENT,
     DIR,
     FAR,
     HIT_U,
     HIT_V,
-    INTERSECT,
-    LANES,
     ORG,
     PRIM,
     SCENE,
@@ -74,10 +73,11 @@ def draw(
 ):  # fmt: skip
     """Trace and shade packets `first` to `last`; writes rgb uint8 [N,3], depth float32 [N], ids int32 [N].
 
-    directions: float32 [K,3,LANES] in the camera's frame. pixels: int32 [K,LANES], -1 for padding.
+    directions: float32 [K,3,lanes] in the camera's frame. pixels: int32 [K,lanes], -1 for padding.
     pose: float32 [3,4]. pixel_angle: angle between neighbouring pixels, for the mip level.
     """
-    rays = packet()
+    lanes = directions.shape[2]
+    rays = packet(lanes)
     words = rays.view(np.int32)
     address = rays.ctypes.data
     deepest = len(levels) - 1
@@ -85,16 +85,16 @@ def draw(
     for k in range(first, last):
         for axis in range(3):
             a, b, c, o = pose[axis, 0], pose[axis, 1], pose[axis, 2], pose[axis, 3]
-            for lane in range(LANES):
+            for lane in range(lanes):
                 rays[ORG + axis, lane] = o
                 rays[DIR + axis, lane] = (
                     a * directions[k, 0, lane] + b * directions[k, 1, lane] + c * directions[k, 2, lane]
                 )
-        for lane in range(LANES):
+        for lane in range(lanes):
             rays[FAR, lane] = np.float32(1e9)
             words[PRIM, lane] = -1
-        call_embree(calls[INTERSECT], calls[VALID], calls[SCENE], address, calls[COHERENT])
-        for lane in range(LANES):
+        call_embree(calls[CAMERA], calls[VALID], calls[SCENE], address, calls[COHERENT])
+        for lane in range(lanes):
             pixel, t = pixels[k, lane], words[PRIM, lane]
             if pixel < 0:
                 continue
@@ -179,22 +179,23 @@ def draw(
 @njit(cache=True, nogil=True)
 def trace(calls, directions, pixels, pose, distance, triangle):
     """Closest hits only: distance float32 [N] (0 where nothing was hit) and triangle int32 [N] (-1)."""
-    rays = packet()
+    lanes = directions.shape[2]
+    rays = packet(lanes)
     words = rays.view(np.int32)
     for k in range(len(directions)):
         for axis in range(3):
-            for lane in range(LANES):
+            for lane in range(lanes):
                 rays[ORG + axis, lane] = pose[axis, 3]
                 rays[DIR + axis, lane] = (
                     pose[axis, 0] * directions[k, 0, lane]
                     + pose[axis, 1] * directions[k, 1, lane]
                     + pose[axis, 2] * directions[k, 2, lane]
                 )
-        for lane in range(LANES):
+        for lane in range(lanes):
             rays[FAR, lane] = np.float32(1e9)
             words[PRIM, lane] = -1
-        call_embree(calls[INTERSECT], calls[VALID], calls[SCENE], rays.ctypes.data, calls[COHERENT])
-        for lane in range(LANES):
+        call_embree(calls[CAMERA], calls[VALID], calls[SCENE], rays.ctypes.data, calls[COHERENT])
+        for lane in range(lanes):
             pixel = pixels[k, lane]
             if pixel >= 0:
                 triangle[pixel] = words[PRIM, lane]

@@ -10,9 +10,9 @@ import numpy as np
 
 from worldloop.core.errors import InputError
 from worldloop.envs.house import shading
-from worldloop.envs.house.embree import LANES, RayScene
+from worldloop.envs.house.embree import RayScene
 from worldloop.envs.house.mesh import Instance, TriangleScene
-from worldloop.envs.house.render import pinhole_rays
+from worldloop.envs.house.render import pinhole_rays, tile_shape
 
 NEAR = 0.05
 """Metres; what is closer than this is cut away before projection."""
@@ -99,15 +99,18 @@ class Visibility:
         if box is None:
             return np.empty(0, np.int32)
         table = pinhole_rays(height, width, float(hfov_deg))
-        columns, rows = -(-width // 4), -(-height // 4)
+        tile_rows, tile_columns = tile_shape()
+        rows, columns, lanes = -(-height // tile_rows), -(-width // tile_columns), tile_rows * tile_columns
         # One pixel more on each side: a hit on the very edge may round outwards.
-        across = np.arange(max(0, int(box[0] - 1) // 4), min(columns, int(box[2] + 1) // 4 + 1))
-        down = np.arange(max(0, int(box[1] - 1) // 4), min(rows, int(box[3] + 1) // 4 + 1))
+        across = np.arange(
+            max(0, int(box[0] - 1) // tile_columns), min(columns, int(box[2] + 1) // tile_columns + 1)
+        )
+        down = np.arange(max(0, int(box[1] - 1) // tile_rows), min(rows, int(box[3] + 1) // tile_rows + 1))
         tiles = (down[:, None] * columns + across).ravel()
         real = table.pixels[tiles] >= 0
-        pixels = np.where(real, np.arange(len(tiles) * LANES, dtype=np.int32).reshape(-1, LANES), -1)
-        distance = np.zeros(len(tiles) * LANES, np.float32)
-        triangle = np.full(len(tiles) * LANES, -1, np.int32)
+        pixels = np.where(real, np.arange(len(tiles) * lanes, dtype=np.int32).reshape(-1, lanes), -1)
+        distance = np.zeros(len(tiles) * lanes, np.float32)
+        triangle = np.full(len(tiles) * lanes, -1, np.int32)
         shading.trace(
             rays.calls(),
             table.directions[tiles],

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from worldloop.agents.odometry import headings_seen, odometry, turn_to
+from worldloop.agents.perception.images import resize
 from worldloop.agents.perception.service import Perception
 from worldloop.agents.recognition import first_proposal, select
 from worldloop.core import Candidate, Decision, InputError, Situation
@@ -26,6 +27,8 @@ class GoalConfig:
     """Perceptual distance at which a real view counts as the goal itself."""
     near_below: float = 0.45
     """Below this the goal is near, and plans turn in small steps."""
+    size: int = 64
+    """Side in pixels at which views are compared: coarse enough to be quick and to forgive a step."""
     rather: float = 0.01
     """By how much another plan must look closer than the first proposal."""
 
@@ -48,8 +51,13 @@ class GoalViews:
         """Perceptual distances of images to the goal picture, rounded to 1e-6."""
         if situation.goal.image is None:
             raise InputError("this agent needs a goal picture; use it with image-goal")
-        found = await situation.compute(self.perception.stlpips, list(images), situation.goal.image)
+        found = await situation.compute(self._judge, list(images), situation.goal.image)
         return [round(float(d), 6) for d in found]
+
+
+    def _judge(self, images: list[np.ndarray], goal: np.ndarray) -> np.ndarray:
+        small = [resize(i, self.config.size) for i in images]
+        return self.perception.stlpips(small, resize(goal, self.config.size))
 
 
 class GoalProposer:

@@ -244,6 +244,8 @@ def _pack(scene: TriangleScene, light: BakedLight, texture_size: int) -> tuple[n
     a, b = uv[:, 1] - uv[:, 0], uv[:, 2] - uv[:, 0]
     surface[:, : shading.TINT] = uv.reshape(count, 6)
     surface[:, shading.TINT : shading.DENSITY] = np.clip(scene.colours, 0, 1) ** 2.2
+    # Blended texels come as integers up to 255 * 256, squared: fold the scale into the tint.
+    surface[scene.layers >= 0, shading.TINT : shading.DENSITY] /= np.float32(255 * 256) ** 2
     surface[:, shading.DENSITY] = np.sqrt(np.abs(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]) / area) * texture_size
     surface[:, shading.NORMAL : shading.NORMAL + 3] = cross / area[:, None]
     labels[:, shading.LAYER] = scene.layers

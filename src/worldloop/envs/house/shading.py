@@ -48,19 +48,21 @@ def tone_curve() -> np.ndarray:
 
 
 def mip_pyramid(textures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Texels of all levels, uint8 [K,N,3] as the square root of linear light, and each level's first texel.
+    """Texels of all levels, uint32 [K,N] as 0xBBGGRR, and each level's first texel.
 
-    The square root needs no table to undo in the inner loop and spends its bytes where eyes do.
+    A channel is the square root of linear light: no table is needed to undo it in the inner loop, and its
+    256 steps lie where eyes can tell them apart.
     """
     if not len(textures):
-        return np.zeros((1, 1, 3), np.uint8), np.zeros(1, np.int32)
+        return np.zeros((1, 1), np.uint32), np.zeros(1, np.int32)
     linear = ((np.arange(256) / 255) ** 2.2).astype(np.float32)
     level = linear[textures]
     levels, starts, total = [], [], 0
     while True:
         starts.append(total)
         total += level.shape[1] ** 2
-        levels.append((np.sqrt(level) * 255 + 0.5).astype(np.uint8).reshape(len(level), -1, 3))
+        root = (np.sqrt(level) * 255 + 0.5).astype(np.uint32)
+        levels.append((root[..., 0] | root[..., 1] << 8 | root[..., 2] << 16).reshape(len(level), -1))
         if level.shape[1] == 1:
             return np.ascontiguousarray(np.concatenate(levels, axis=1)), np.array(starts, np.int32)
         level = (level[:, ::2, ::2] + level[:, 1::2, ::2] + level[:, ::2, 1::2] + level[:, 1::2, 1::2]) / 4
@@ -81,6 +83,7 @@ def draw(
     words = rays.view(np.int32)
     address = rays.ctypes.data
     deepest = len(levels) - 1
+    one, two, quarter = np.float32(1), np.float32(2), np.float32(0.25)
     scale = np.float32(TONE_STEPS) / np.float32(np.sqrt(TONE_RANGE))
     for k in range(first, last):
         for axis in range(3):
@@ -107,21 +110,21 @@ def draw(
 
             # Light: piecewise linear on the triangle's barycentric grid.
             n = labels[t, DIVISIONS]
-            x, y = u * n, v * n
+            x, y = u * np.float32(n), v * np.float32(n)
             i, j = min(int(x), n - 1), min(int(y), n - 1)
             if i + j > n - 1:
                 if i > 0:
                     i -= 1
                 else:
                     j -= 1
-            x -= i
-            y -= j
-            row = labels[t, LIGHT] + i * (n + 1) - i * (i - 1) // 2 + j
+            x -= np.float32(i)
+            y -= np.float32(j)
+            row = labels[t, LIGHT] + i * (n + 1) - ((i * (i - 1)) >> 1) + j
             below = row + n + 1 - i
-            if x + y <= 1 or i + j == n - 1:
-                corner, w0, w1, w2 = row, 1 - x - y, x, y
+            if x + y <= one or i + j == n - 1:
+                corner, w0, w1, w2 = row, one - x - y, x, y
             else:
-                corner, w0, w1, w2 = below + 1, x + y - 1, 1 - y, 1 - x
+                corner, w0, w1, w2 = below + 1, x + y - one, one - y, one - x
             red = (light[corner, 0] * w0 + light[below, 0] * w1 + light[row + 1, 0] * w2) * surface[t, TINT]
             green = (light[corner, 1] * w0 + light[below, 1] * w1 + light[row + 1, 1] * w2) * surface[
                 t, TINT + 1
@@ -141,36 +144,44 @@ def draw(
                 width = surface[t, DENSITY] * far * pixel_angle
                 area = width * width / max(cosine, np.float32(0.1))
                 level = 0
-                while area > 2 and level < deepest:
-                    area *= np.float32(0.25)
+                while area > two and level < deepest:
+                    area *= quarter
                     level += 1
                 side = size >> level
                 wrap = side - 1
-                w = 1 - u - v
-                s = (w * surface[t, UV0] + u * surface[t, UV1] + v * surface[t, UV2]) * side - np.float32(0.5)
-                r = (w * surface[t, UV0 + 1] + u * surface[t, UV1 + 1] + v * surface[t, UV2 + 1]) * side
-                r -= np.float32(0.5)
-                s0, r0 = np.floor(s), np.floor(r)
-                s -= s0
-                r -= r0
-                column, line = int(s0) & wrap, int(r0) & wrap
+                w = one - u - v
+                # Texture coordinates in 1/256 texels: four packed texels are then blended by integers, two
+                # channels in one multiplication.
+                unit = np.float32(side * 256)
+                s = (
+                    int(np.floor((w * surface[t, UV0] + u * surface[t, UV1] + v * surface[t, UV2]) * unit))
+                    - 128
+                )
+                r = int(
+                    np.floor(
+                        (w * surface[t, UV0 + 1] + u * surface[t, UV1 + 1] + v * surface[t, UV2 + 1]) * unit
+                    )
+                )
+                r -= 128
+                column, line = (s >> 8) & wrap, (r >> 8) & wrap
+                s &= 255
+                r &= 255
                 top = levels[level] + line * side
                 bottom = levels[level] + ((line + 1) & wrap) * side
                 right = (column + 1) & wrap
-                a, b, c, d = (1 - s) * (1 - r), s * (1 - r), (1 - s) * r, s * r
-                for channel in range(3):
-                    texel = (
-                        texels[layer, top + column, channel] * a
-                        + texels[layer, top + right, channel] * b
-                        + texels[layer, bottom + column, channel] * c
-                        + texels[layer, bottom + right, channel] * d
-                    ) * np.float32(1 / 255)
-                    if channel == 0:
-                        red *= texel * texel
-                    elif channel == 1:
-                        green *= texel * texel
-                    else:
-                        blue *= texel * texel
+                d = (s * r + 128) >> 8
+                b, c = s - d, r - d
+                a = 256 - b - c - d
+                p, q = np.int64(texels[layer, top + column]), np.int64(texels[layer, top + right])
+                g, h = np.int64(texels[layer, bottom + column]), np.int64(texels[layer, bottom + right])
+                pair = a * (p & 0xFF00FF) + b * (q & 0xFF00FF) + c * (g & 0xFF00FF) + d * (h & 0xFF00FF)
+                middle = a * (p & 0xFF00) + b * (q & 0xFF00) + c * (g & 0xFF00) + d * (h & 0xFF00)
+                texel = np.float32(pair & 0xFFFF)
+                red *= texel * texel
+                texel = np.float32(middle >> 8)
+                green *= texel * texel
+                texel = np.float32(pair >> 16)
+                blue *= texel * texel
             rgb[pixel, 0] = tone[min(TONE_STEPS, int(np.sqrt(max(red, np.float32(0))) * scale))]
             rgb[pixel, 1] = tone[min(TONE_STEPS, int(np.sqrt(max(green, np.float32(0))) * scale))]
             rgb[pixel, 2] = tone[min(TONE_STEPS, int(np.sqrt(max(blue, np.float32(0))) * scale))]

@@ -1,0 +1,153 @@
+"""World models: the controls do what their names say; geometry-based models agree with the renderer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fakes import SIZE, FakeSimulator, look
+from house_boxes import box_room
+from worldloop.actions import NAVIGATION, intended_path
+from worldloop.core import Episode, InputError, Observation, Query
+from worldloop.core.errors import ModelError
+from worldloop.envs.house.scenes import load_scene, register_scene
+from worldloop.envs.house.world import HouseWorld
+from worldloop.models import MODELS
+
+PLAN = NAVIGATION.plan(["turn_left", "move_forward", "move_forward", "turn_right"])
+OTHER = NAVIGATION.plan(["move_forward"] * 4)
+
+
+def query(plan=PLAN, alternatives=(OTHER,), seed=5) -> Query:
+    state = (0.3, -0.2, 45.0)
+    return Query((look(*state),), (), plan, seed, FakeSimulator(state), alternatives)
+
+
+def frames(rollout) -> np.ndarray:
+    return np.stack([f.rgb for f in rollout.frames])
+
+
+def truth(plan) -> np.ndarray:
+    return np.stack([f.rgb for f in query().simulator.rollout(plan)])
+
+
+def ask(name: str, q: Query) -> np.ndarray:
+    return frames(MODELS.create(name).simulate([q])[0])
+
+
+def test_oracle_is_the_simulator_and_frozen_stands_still():
+    np.testing.assert_array_equal(ask("oracle", query()), truth(PLAN))
+    np.testing.assert_array_equal(ask("frozen", query()), np.stack([query().history[-1].rgb] * 4))
+
+
+def test_shuffled_shows_another_candidates_plan():
+    np.testing.assert_array_equal(ask("shuffled", query()), truth(OTHER))
+    alone = ask("shuffled", query(alternatives=()))
+    assert not np.array_equal(alone, truth(PLAN))
+
+
+def test_blind_shows_every_candidate_the_same():
+    np.testing.assert_array_equal(ask("blind", query(PLAN)), ask("blind", query(OTHER, seed=9)))
+
+
+def test_oracle_wrong_never_takes_the_asked_action():
+    model = MODELS.create("oracle-wrong")
+    for seed in range(20):
+        wrong = model.plan(query(seed=seed))
+        assert all(a != b for a, b in zip(wrong.names, PLAN.names)) and "stop" not in wrong.names
+    assert MODELS.create("oracle-wrong").simulate([query()])[0].frames[0].pose is None
+
+
+def test_oracle_blur_follows_the_plan_but_loses_detail():
+    noisy = Observation(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8))
+    blurred = MODELS.create("oracle-blur:sigma=4").picture(noisy)
+    assert blurred.rgb.std() < 0.5 * noisy.rgb.std()
+    assert ask("oracle-blur", query()).shape == (4, SIZE, SIZE, 3)
+    with pytest.raises(InputError, match="sigma"):
+        MODELS.create("oracle-blur:sigma=-1")
+
+
+@pytest.mark.parametrize("name", ["oracle", "shuffled", "blind", "oracle-blur", "oracle-wrong"])
+def test_without_a_simulator_they_say_so(name):
+    with pytest.raises(ModelError, match="simulate itself"):
+        MODELS.create(name).simulate([Query((look(0, 0, 0),), (), PLAN, 1)])
+
+
+@pytest.mark.parametrize("name", ["rotate-only", "pointcloud", "pointcloud-assumed"])
+def test_without_a_panorama_they_say_so(name):
+    with pytest.raises(ModelError, match="needs an environment"):
+        MODELS.create(name).simulate([query()])
+
+
+@pytest.mark.parametrize("name", [n for n in MODELS.names() if n != "none"])
+def test_rollouts_do_not_depend_on_the_batch(name, room):
+    queries = [
+        room_query(room, plan, i) for i, plan in enumerate((PLAN, OTHER, NAVIGATION.plan(["turn_right"] * 4)))
+    ]
+    model = MODELS.create(name)
+    together = model.simulate(queries)
+    for q, r in zip(queries, together):
+        np.testing.assert_array_equal(frames(model.simulate([q])[0]), frames(r))
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory) -> HouseWorld:
+    register_scene("models-room", box_room())
+    cache = tmp_path_factory.mktemp("light")
+    place = load_scene("models-room", cache).nav.random_free_point(np.random.default_rng(1))
+    world = HouseWorld(panorama_height=256, cache_dir=cache)
+    world.reset(Episode("e", "t", "models-room", 0, {"position": list(place), "yaw_deg": 22.5}, {}, 1))
+    return world
+
+
+def room_query(world: HouseWorld, plan, seed=0) -> Query:
+    return Query((world.view(),), (), plan, seed, world.simulator(), (OTHER,))
+
+
+def difference(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.median(np.abs(a.astype(float) - b)))
+
+
+def test_rotate_only_turns_exactly_and_does_not_walk(room):
+    turns = NAVIGATION.plan(["turn_left", "turn_left", "turn_right", "turn_right"])
+    seen = ask("rotate-only", room_query(room, turns))
+    true = np.stack([f.rgb for f in room.simulator().rollout(turns)])
+    assert difference(seen, true) <= 6  # a panorama is coarser than the view
+    np.testing.assert_array_equal(seen[3], room.view().rgb)
+    walk = ask("rotate-only", room_query(room, OTHER))
+    assert all(np.array_equal(f, room.view().rgb) for f in walk)
+
+
+def test_pointcloud_walks_and_turns_like_the_renderer(room):
+    for plan in (PLAN, OTHER, NAVIGATION.plan(["turn_right", "turn_right", "move_forward", "turn_left"])):
+        path = intended_path(plan, *room.position, room.place.yaw_deg)
+        if not all(room.loaded.nav.is_free(p[:2]) for p in path):
+            continue
+        true = np.stack([f.rgb for f in room.simulator().rollout(plan)])
+        cloud, flat = (ask(n, room_query(room, plan)) for n in ("pointcloud", "rotate-only"))
+        assert difference(cloud, true) <= 8
+        if "move_forward" in plan.names:
+            assert difference(cloud, true) <= difference(flat, true) + 1
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.sampled_from(["move_forward", "turn_left", "turn_right"]), min_size=1, max_size=8))
+def test_pointcloud_leaves_no_hole(room, names):
+    rollout = MODELS.create("pointcloud").simulate([room_query(room, NAVIGATION.plan(names))])[0]
+    assert all((f.depth > 0).all() for f in rollout.frames)
+
+
+def test_registry_errors_help():
+    with pytest.raises(InputError, match="did you mean 'pointcloud'"):
+        MODELS.create("pointclod")
+    with pytest.raises(InputError, match="key=value"):
+        MODELS.create("oracle-blur:5")
+    with pytest.raises(InputError, match="unexpected keyword"):
+        MODELS.create("oracle-blur:colour=3")
+    with pytest.raises(InputError, match="has no 'Nothing'"):
+        MODELS.create("worldloop.models.controls.Nothing")
+    with pytest.raises(InputError, match="No module named"):
+        MODELS.create("no_such_package.Model")
+    assert MODELS.create("worldloop.models.controls.Frozen").card.name == "frozen"

@@ -23,9 +23,9 @@ from worldloop.envs.house.mesh import TriangleScene
 
 logger = logging.getLogger(__name__)
 
-BAKE_VERSION = 1
+BAKE_VERSION = 2
 """Part of the cache's file names: raise it whenever baking changes its result."""
-SPACING = 0.2
+SPACING = 0.14
 MAX_DIVISIONS = 64
 MAX_LAMPS = 4
 _CHUNK = 4096
@@ -70,6 +70,8 @@ class SampleGrid:
     """float32 [P,3]."""
     solid: np.ndarray
     """bool [P], part of the building: lit on the front only."""
+    glowing: np.ndarray
+    """bool [P], window panes: they shine with daylight."""
 
 
 def sample_grid(scene: TriangleScene) -> SampleGrid:
@@ -81,22 +83,30 @@ def sample_grid(scene: TriangleScene) -> SampleGrid:
     counts = (divisions + 1) * (divisions + 2) // 2
     offsets = (np.cumsum(counts) - counts).astype(np.int32)
     total = int(counts.sum())
-    structure = np.zeros(max(scene.things, default=0) + 1, bool)
+    structure, panes = np.zeros((2, max(scene.things, default=0) + 1), bool)
     for thing in scene.things.values():
-        structure[thing.id] = thing.structure
+        structure[thing.id], panes[thing.id] = thing.structure, thing.category == "window"
     points, normals = np.empty((total, 3), np.float32), np.empty((total, 3), np.float32)
     keys = np.empty(total, np.uint64)
     kernels.place_samples(
         corners, np.ascontiguousarray(scene.normals, np.float32), offsets, divisions, points, normals, keys
     )
     _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
-    solid = np.repeat(structure[scene.instances], counts)[first]
+    owners = np.repeat(scene.instances, counts)
     # Neighbours in space become neighbours in memory, which keeps the ray tree's upper levels in the cache.
     order = np.lexsort(np.floor(points[first] / 0.5).T)
     rank = np.empty(len(order), np.int32)
     rank[order] = np.arange(len(order), dtype=np.int32)
     first = first[order]
-    return SampleGrid(offsets, divisions, rank[inverse], points[first], normals[first], solid[order])
+    return SampleGrid(
+        offsets,
+        divisions,
+        rank[inverse],
+        points[first],
+        normals[first],
+        structure[owners[first]],
+        panes[owners[first]],
+    )
 
 
 def mean_albedo(scene: TriangleScene) -> np.ndarray:
@@ -132,7 +142,9 @@ def bake(
     def lamp_light(start: int) -> None:
         stop = min(start + _CHUNK, count)
         kernels.face_outwards(calls, points, normals, grid.solid, start, stop)
-        kernels.light_from_lamps(calls, points, normals, lamps, nearest, direct, start, stop)
+        kernels.light_from_lamps(
+            calls, points, normals, grid.solid, grid.glowing, lamps, nearest, direct, start, stop
+        )
 
     def bounce_light(start: int) -> None:
         stop = min(start + _CHUNK, count)

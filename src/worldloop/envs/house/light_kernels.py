@@ -39,6 +39,9 @@ REACH = 9.0
 LAMP_RADIUS = 0.18
 LAMP_COLOUR = (1.0, 0.93, 0.82)
 LAMP_POWER = 2.6
+LAMP_SHADE = 0.35
+"""Furniture within so many metres of a lamp is its shade, and glows."""
+DAYLIGHT = (1.15, 1.25, 1.4)
 SKY = (0.15, 0.16, 0.18)
 """Light that stands for all further bounces."""
 OPEN = 1.2
@@ -156,7 +159,7 @@ def face_outwards(calls, points, normals, solid, start, stop):
 
 
 @njit(cache=True, nogil=True)
-def light_from_lamps(calls, points, normals, lamps, nearest, direct, start, stop):
+def light_from_lamps(calls, points, normals, solid, glowing, lamps, nearest, direct, start, stop):
     """Direct light [P,3]: four shadow rays to each of the four strongest lamps, spread over the lamp's ball."""
     rays = packet(LANES)
     words = rays.view(np.int32)
@@ -166,6 +169,10 @@ def light_from_lamps(calls, points, normals, lamps, nearest, direct, start, stop
     for p in range(start, stop):
         nearest[p, :] = -1
         shares[:] = 0
+        if glowing[p]:
+            direct[p, 0], direct[p, 1], direct[p, 2] = DAYLIGHT
+            continue
+        glow = np.float32(0)
         for lamp in range(len(lamps)):
             dx, dy, dz = (
                 lamps[lamp, 0] - points[p, 0],
@@ -175,6 +182,8 @@ def light_from_lamps(calls, points, normals, lamps, nearest, direct, start, stop
             r2 = dx * dx + dy * dy + dz * dz
             if r2 > REACH * REACH:
                 continue
+            if r2 < LAMP_SHADE * LAMP_SHADE and not solid[p]:
+                glow = np.float32(1.4)
             r = math.sqrt(r2) + 1e-6
             # A little wrap-around softens the terminator, as a lamp with a shade does.
             cosine = ((dx * normals[p, 0] + dy * normals[p, 1] + dz * normals[p, 2]) / r + 0.1) / 1.1
@@ -186,7 +195,9 @@ def light_from_lamps(calls, points, normals, lamps, nearest, direct, start, stop
                 for k in range(slots - 1, place, -1):
                     shares[k], nearest[p, k] = shares[k - 1], nearest[p, k - 1]
                 shares[place], nearest[p, place] = share, lamp
-        if nearest[p, 0] < 0:
+        if glow > 0 or nearest[p, 0] < 0:
+            for k in range(3):
+                direct[p, k] = glow * LAMP_COLOUR[k]
             continue
         for lane in range(LANES):
             slot = lane // 4

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from worldloop.agents.perception.answerer import GEOMETRY, Head, Recogniser, halve
 from worldloop.agents.perception.calibration import fit_fusion, fit_temperature, fuse, nll, report
-from worldloop.core import InputError, SplitError, derive_seed, generator
+from worldloop.core import InputError, SplitError, derive_seed
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ def train_head(
     head, steps = _fit(train, validation, len(classes), config)
     recogniser = Recogniser(halve(head), tuple(classes))
     logits = recogniser.logits(validation.vectors)
-    sequences, answers = view_sequences(validation, config.views, config.seed)
+    sequences, answers = view_sequences(validation, config.views)
     recogniser.fusion = fit_fusion([logits[s] for s in sequences], answers)
     recogniser.card = {
         **(card or {}),
@@ -148,18 +148,18 @@ def _validation_loss(head: Head, validation: Views) -> float:
     return nll(softmax(logits / temperature, axis=1), validation.labels)
 
 
-def view_sequences(views: Views, longest: int, seed: int = 0) -> tuple[list[np.ndarray], list[int]]:
+def view_sequences(views: Views, longest: int) -> tuple[list[np.ndarray], list[int]]:
     """Row indices of 1 to `longest` views of one thing, with the label of each sequence.
 
-    Every row is a sequence of its own once; every thing with more views gives one sequence of each length.
+    Every row is a sequence of its own once; every thing with n views also gives its first 2, 3, ... n, in the
+    order of the rows, as an agent would gather them.
     """
     by_target: dict[tuple[str, str], list[int]] = {}
     for i, key in enumerate(zip(views.scenes, views.targets)):
         by_target.setdefault(key, []).append(i)
     sequences = [np.array([i]) for i in range(len(views))]
-    for (scene, target), rows in by_target.items():
-        order = generator("view_sequences", seed, scene, target).permutation(rows)
-        sequences += [order[:length] for length in range(2, min(longest, len(rows)) + 1)]
+    for rows in by_target.values():
+        sequences += [np.array(rows[:length]) for length in range(2, min(longest, len(rows)) + 1)]
     return sequences, [int(views.labels[s[0]]) for s in sequences]
 
 
@@ -167,7 +167,7 @@ def evaluate(recogniser: Recogniser, views: Views, config: HeadConfig | None = N
     """Accuracy and calibration by the number of views: `{"1": {...}, "2": {...}, ...}` (see `report`)."""
     config = config or HeadConfig()
     logits = recogniser.logits(views.vectors)
-    sequences, labels = view_sequences(views, config.views, config.seed)
+    sequences, labels = view_sequences(views, config.views)
     fused = np.stack([fuse(logits[s], recogniser.fusion) for s in sequences])
     lengths, answers = np.array([len(s) for s in sequences]), np.array(labels)
     return {str(n): report(fused[lengths == n], answers[lengths == n]) for n in sorted(set(lengths.tolist()))}

@@ -119,7 +119,7 @@ Cell = tuple[str, str]
 """A value and what stands below it."""
 
 
-def _columns(board: TaskBoard) -> list[tuple[str, list[Cell]]]:
+def table_columns(board: TaskBoard) -> list[tuple[str, list[Cell]]]:
     """Headings with one cell per row; columns that no row fills are left out."""
     rows = board.rows
     columns = [
@@ -164,7 +164,7 @@ def _p_text(p: float) -> str:
     return "<.001" if p < 0.001 else f"{p:.3f}".lstrip("0") if p < 1 else "1"
 
 
-def _outcomes(row: Row) -> str:
+def outcomes(row: Row) -> str:
     """`18/24`, and what did not finish."""
     parts = [f"{row.successes}/{row.n}"]
     parts += [f"{count} {status.replace('_', ' ')}" for status, count in row.not_finished.items() if count]
@@ -177,7 +177,7 @@ def _footnotes(board: TaskBoard) -> list[str]:
 
 
 def _markdown(board: TaskBoard) -> str:
-    columns = _columns(board)
+    columns = table_columns(board)
     lines = [
         f"### {_escape(board.title)}",
         "",
@@ -186,7 +186,7 @@ def _markdown(board: TaskBoard) -> str:
     ]
     for i, row in enumerate(board.rows):
         marks = board.marks(row)
-        cells = [_escape(row.label) + (f"<sup>{marks}</sup>" if marks else ""), _outcomes(row)]
+        cells = [_escape(row.label) + (f"<sup>{marks}</sup>" if marks else ""), outcomes(row)]
         for _, column in columns:
             value, below = column[i]
             cells.append(f"{value} ({below})" if below else value)
@@ -214,14 +214,14 @@ def _rich(board: TaskBoard) -> Table:
         padding=(0, 1),
     )
     table.add_column("model", overflow="fold", min_width=10)
-    columns = _columns(board)
+    columns = table_columns(board)
     for heading, _ in columns:
         table.add_column(Text(heading), justify="right", no_wrap=True)
     table.add_column("verdict", max_width=13)
     for i, row in enumerate(board.rows):
         first = Text(_printable(row.label), style="bold")
         first.append(board.marks(row).translate(_SUPERSCRIPT))
-        first.append(f"\n{_outcomes(row)}", style="dim")
+        first.append(f"\n{outcomes(row)}", style="dim")
         cells = [Text(c[i][0] + "\n").append(c[i][1], style="dim") for _, c in columns]
         table.add_row(first, *cells, Text(row.verdict, style=_STYLE.get(row.verdict, "")))
     return table

@@ -7,6 +7,7 @@ import math
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -153,7 +154,6 @@ def test_bad_camera(renderer):
 def test_nothing_hit_is_zero():
     scene = box_room()
     keep = scene.instances == 1
-    from dataclasses import replace
 
     names = ("positions", "normals", "uvs", "layers", "colours", "instances")
     floor = replace(scene, key="floor", **{n: getattr(scene, n)[keep] for n in names})
@@ -277,3 +277,18 @@ def test_unwritable_cache_costs_only_time(scene, tmp_path, caplog):
 def test_light_of_another_scene_is_refused(scene):
     with pytest.raises(InputError):
         Renderer(scene, BakedLight.uniform(box_room()))
+
+
+def test_lampshades_and_windows_glow(tmp_path):
+    lamp = (2.5, 2.0, 2.2)
+    room = box_room([("lamp", (1, 1, 1), (2.4, 1.9, 2.1), (2.6, 2.1, 2.3))], key="glow", lights=(lamp,))
+    renderer = Renderer(room, bake_light(room, tmp_path))
+    frame = renderer.pinhole(camera_pose(1.5, 2, 0, height=2.2), 32)
+    shade = frame.segmentation == 7
+    assert shade.any() and frame.rgb[shade].min() > 200
+    dark = box_room(key="dark", lights=())
+    panes = {**dark.things, 4: replace(dark.things[4], category="window")}
+    lit = replace(dark, key="windows", things=panes)
+    pose = camera_pose(2.5, 2, 180)
+    brightness = [Renderer(s, bake_light(s, tmp_path)).pinhole(pose, 16).rgb.mean() for s in (dark, lit)]
+    assert brightness[1] > brightness[0] + 30

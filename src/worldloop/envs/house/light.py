@@ -23,9 +23,10 @@ from worldloop.envs.house.mesh import TriangleScene
 
 logger = logging.getLogger(__name__)
 
-BAKE_VERSION = 2
+BAKE_VERSION = 3
 """Part of the cache's file names: raise it whenever baking changes its result."""
-SPACING = 0.14
+SPACING = 0.16
+FURNITURE_SPACING = 0.25
 MAX_DIVISIONS = 64
 MAX_LAMPS = 4
 _CHUNK = 4096
@@ -77,20 +78,18 @@ class SampleGrid:
 def sample_grid(scene: TriangleScene) -> SampleGrid:
     """Lay the light grid over a scene; deterministic, and quick enough not to be stored."""
     corners = np.ascontiguousarray(scene.positions, np.float32)
-    edges = np.linalg.norm(corners - np.roll(corners, -1, axis=1), axis=2)
-    longest = edges.max(axis=1) if len(corners) else np.zeros(0)
-    divisions = np.clip(np.ceil(longest / SPACING), 1, MAX_DIVISIONS).astype(np.int32)
-    counts = (divisions + 1) * (divisions + 2) // 2
-    offsets = (np.cumsum(counts) - counts).astype(np.int32)
-    total = int(counts.sum())
     structure, panes = np.zeros((2, max(scene.things, default=0) + 1), bool)
     for thing in scene.things.values():
         structure[thing.id], panes[thing.id] = thing.structure, thing.category == "window"
+    solid = structure[scene.instances]
+    divisions = _divisions(corners, np.where(solid, SPACING, FURNITURE_SPACING))
+    counts = (divisions + 1) * (divisions + 2) // 2
+    offsets = (np.cumsum(counts) - counts).astype(np.int32)
+    total = int(counts.sum())
     points, normals = np.empty((total, 3), np.float32), np.empty((total, 3), np.float32)
     keys = np.empty(total, np.uint64)
-    kernels.place_samples(
-        corners, np.ascontiguousarray(scene.normals, np.float32), offsets, divisions, points, normals, keys
-    )
+    corner_normals = np.ascontiguousarray(scene.normals, np.float32)
+    kernels.place_samples(corners, corner_normals, solid, offsets, divisions, points, normals, keys)
     _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
     owners = np.repeat(scene.instances, counts)
     # Neighbours in space become neighbours in memory, which keeps the ray tree's upper levels in the cache.
@@ -107,6 +106,15 @@ def sample_grid(scene: TriangleScene) -> SampleGrid:
         structure[owners[first]],
         panes[owners[first]],
     )
+
+
+def _divisions(corners: np.ndarray, spacing: np.ndarray) -> np.ndarray:
+    """int32 [T]: divisions for a spacing in metres; slivers get fewer, their grid is dense across anyway."""
+    edges = corners - np.roll(corners, -1, axis=1)
+    longest = np.linalg.norm(edges, axis=2).max(axis=1)
+    breadth = np.sqrt(np.linalg.norm(np.cross(edges[:, 0], edges[:, 1]), axis=1))
+    needed = np.minimum(longest, np.maximum(longest / 2.5, 1.6 * breadth)) / spacing
+    return np.clip(np.ceil(needed), 1, MAX_DIVISIONS).astype(np.int32)
 
 
 def mean_albedo(scene: TriangleScene) -> np.ndarray:
@@ -137,7 +145,7 @@ def bake(
     ).astype(np.float32)
     albedo = mean_albedo(scene)
     offsets, divisions, inverse = grid.offsets, grid.divisions, grid.inverse
-    hemisphere = kernels.cosine_directions(2 * 16)
+    many, few = kernels.cosine_directions(2 * 16), kernels.cosine_directions(16)
 
     def lamp_light(start: int) -> None:
         stop = min(start + _CHUNK, count)
@@ -149,7 +157,7 @@ def bake(
     def bounce_light(start: int) -> None:
         stop = min(start + _CHUNK, count)
         kernels.light_from_surfaces(
-            calls, points, normals, hemisphere, flat, albedo, direct, offsets, divisions, inverse,
+            calls, points, normals, many, few, flat, albedo, direct, offsets, divisions, inverse,
             grid.solid, result, buried, start, stop,
         )  # fmt: skip
 

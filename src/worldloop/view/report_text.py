@@ -34,8 +34,8 @@ class Verdict:
 
 
 def percent(rate: float) -> str:
-    """`35.4 %` for 0.354."""
-    return f"{_trimmed(100 * rate)} %"
+    """`35.4 %` for 0.354, with a space that does not break."""
+    return f"{_trimmed(100 * rate)}\u00a0%"
 
 
 def points(difference: float, sign: bool = True) -> str:

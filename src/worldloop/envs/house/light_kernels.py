@@ -1,7 +1,8 @@
 """Compiled loops of the light baking. Every sample is computed from itself alone, so threads may share work."""
 
 # mypy: disable-error-code="no-untyped-def,operator"
-# numba infers the types of these functions from their arguments.
+# numba infers the types of these functions from their arguments. They are plain loops over numbers because
+# whole-array expressions take seconds to compile.
 
 from __future__ import annotations
 
@@ -68,7 +69,9 @@ def packet(lanes):
     store = np.zeros(ROWS * lanes + 16, np.float32)
     shift = (-(store.ctypes.data // 4)) % 16
     rays = store[shift : shift + ROWS * lanes].reshape(ROWS, lanes)
-    rays.view(np.int32)[MASK, :] = -1
+    words = rays.view(np.int32)
+    for lane in range(lanes):
+        words[MASK, lane] = -1
     return rays
 
 
@@ -86,7 +89,6 @@ def place_samples(corners, corner_normals, solid, offsets, divisions, points, no
         n, q = divisions[t], offsets[t]
         # What counts as one place: a millimetre of wall, a centimetre and a half of furniture.
         fine, turns = (1000, 12) if solid[t] else (70, 6)
-        centre = (corners[t, 0] + corners[t, 1] + corners[t, 2]) / np.float32(3)
         for i in range(n + 1):
             for j in range(n + 1 - i):
                 b, c = np.float32(i / n), np.float32(j / n)
@@ -100,7 +102,8 @@ def place_samples(corners, corner_normals, solid, offsets, divisions, points, no
                         + c * corner_normals[t, 2, k]
                     )
                     length += normals[q, k] ** 2
-                    inwards += (centre[k] - points[q, k]) ** 2
+                    middle = (corners[t, 0, k] + corners[t, 1, k] + corners[t, 2, k]) / np.float32(3)
+                    inwards += (middle - points[q, k]) ** 2
                 key = np.uint64(n > 1)
                 for k in range(3):
                     normals[q, k] /= max(math.sqrt(length), np.float32(1e-6))
@@ -109,7 +112,8 @@ def place_samples(corners, corner_normals, solid, offsets, divisions, points, no
                 # A sample in the corner of a room would start inside the neighbouring wall: step inwards.
                 step = min(np.float32(0.3), np.float32(0.02) / max(math.sqrt(inwards), np.float32(1e-6)))
                 for k in range(3):
-                    points[q, k] += (centre[k] - points[q, k]) * step
+                    middle = (corners[t, 0, k] + corners[t, 1, k] + corners[t, 2, k]) / np.float32(3)
+                    points[q, k] += (middle - points[q, k]) * step
                 keys[q] = key
                 q += 1
 
@@ -156,7 +160,8 @@ def face_outwards(calls, points, normals, solid, start, stop):
             for lane in range(half * 8, half * 8 + 8):
                 balance += rays[FAR, lane] if lane % 8 < 4 else -rays[FAR, lane]
             if balance < 0:
-                normals[q] = -normals[q]
+                for k in range(3):
+                    normals[q, k] = -normals[q, k]
         p += 2
 
 
@@ -169,8 +174,8 @@ def light_from_lamps(calls, points, normals, solid, glowing, lamps, nearest, dir
     spread = ((1.0, 1.0, 1.0), (-1.0, -1.0, 1.0), (-1.0, 1.0, -1.0), (1.0, -1.0, -1.0))
     shares = np.zeros(slots, np.float32)
     for p in range(start, stop):
-        nearest[p, :] = -1
-        shares[:] = 0
+        for slot in range(slots):
+            nearest[p, slot], shares[slot] = -1, 0
         if glowing[p]:
             direct[p, 0], direct[p, 1], direct[p, 2] = DAYLIGHT
             continue

@@ -1,7 +1,8 @@
 """Compiled loops of the navigation grid: swept walking and the rasterisation of obstacles."""
 
 # mypy: disable-error-code="no-untyped-def"
-# numba infers the types of these functions from their arguments.
+# numba infers the types of these functions from their arguments. They are plain loops over numbers because
+# whole-array expressions take seconds to compile.
 
 from __future__ import annotations
 
@@ -42,10 +43,10 @@ def mark_triangles(corners, origin, cell, low, high, blocked):
                 polygon[k, axis] = corners[t, k, axis]
         if bottom < low:
             count = _clip(polygon, count, 2, low, 1.0, clipped)
-            polygon[:count] = clipped[:count]
+            polygon, clipped = clipped, polygon
         if top > high:
             count = _clip(polygon, count, 2, high, -1.0, clipped)
-            polygon[:count] = clipped[:count]
+            polygon, clipped = clipped, polygon
         for k in range(count):
             polygon[k, 0] = (polygon[k, 0] - origin[0]) / cell
             polygon[k, 1] = (polygon[k, 1] - origin[1]) / cell
@@ -59,13 +60,16 @@ def _clip(polygon, count, axis, limit, sign, out):
     """Keep the part of a convex polygon with sign * (p[axis] - limit) >= 0; returns the new corner count."""
     kept = 0
     for k in range(count):
-        a, b = polygon[k], polygon[(k + 1) % count]
-        da, db = sign * (a[axis] - limit), sign * (b[axis] - limit)
+        following = (k + 1) % count
+        da, db = sign * (polygon[k, axis] - limit), sign * (polygon[following, axis] - limit)
         if da >= 0:
-            out[kept] = a
+            for c in range(3):
+                out[kept, c] = polygon[k, c]
             kept += 1
         if (da > 0 and db < 0) or (da < 0 and db > 0):
-            out[kept] = a + (b - a) * (da / (da - db))
+            share = da / (da - db)
+            for c in range(3):
+                out[kept, c] = polygon[k, c] + share * (polygon[following, c] - polygon[k, c])
             kept += 1
     return kept
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 SIZE = 128
@@ -48,8 +50,8 @@ def blocks(seed: int) -> Image:
     xs = [0, *sorted(rng.choice(np.arange(18, 116, 8), 3, replace=False)), SIZE]
     ys = [0, *sorted(rng.choice(np.arange(18, 116, 8), 3, replace=False)), SIZE]
     palette = [(205, 40, 35), (30, 70, 160), (240, 200, 40), (238, 238, 230), (238, 238, 230), (40, 120, 90)]
-    for x0, x1 in zip(xs, xs[1:]):
-        for y0, y1 in zip(ys, ys[1:]):
+    for x0, x1 in pairwise(xs):
+        for y0, y1 in pairwise(ys):
             image[y0:y1, x0:x1] = palette[rng.integers(len(palette))]
             image[y0 : y0 + 3, x0:x1] = 20
             image[y0:y1, x0 : x0 + 3] = 20

@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -164,7 +165,7 @@ def load_assets() -> AssetLibrary:
     return AssetLibrary()
 
 
-def _asset(entry: Mapping[str, object]) -> Asset:
+def _asset(entry: Mapping[str, Any]) -> Asset:
     fields = {k: entry[k] for k in ("id", "category", "name", "style", "placement", "role", "variant_of")}
     if fields["placement"] not in PLACEMENTS:
         raise ValueError(f"unknown placement {fields['placement']!r}")
@@ -172,15 +173,15 @@ def _asset(entry: Mapping[str, object]) -> Asset:
         AssetPart(
             tuple(p["vertices"]), tuple(p["faces"]), tuple(p["colour"]), int(p["texture"]), float(p["alpha"])
         )
-        for p in entry["parts"]  # type: ignore[attr-defined]
+        for p in entry["parts"]
     )
-    support: Mapping[str, object] = entry["support"]  # type: ignore[assignment]
+    support = entry["support"]
     return Asset(
-        **fields,  # type: ignore[arg-type]
-        rooms=tuple(entry["rooms"]),  # type: ignore[arg-type]
-        size=tuple(entry["size"]),  # type: ignore[arg-type]
-        lower=tuple(entry["bounds"][0]),  # type: ignore[index]
-        elevation=float(entry["elevation"]),  # type: ignore[arg-type]
+        **fields,
+        rooms=tuple(entry["rooms"]),
+        size=tuple(entry["size"]),
+        lower=tuple(entry["bounds"][0]),
+        elevation=float(entry["elevation"]),
         support_height=float(support.get("height", 0.0)),
         support_cells=tuple(support.get("cells", ())),
         creator=str(entry["creator"]),

@@ -50,7 +50,7 @@ class Encoding:
         )
 
 
-ENCODINGS = (Encoding(0, 0), Encoding(90, 256), Encoding(75, 256), Encoding(55, 160))
+ENCODINGS = (Encoding(0, 0), Encoding(95, 256), Encoding(85, 256), Encoding(70, 256), Encoding(50, 160))
 """From best to smallest."""
 
 

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from worldloop.runs import CandidateRecord, DecisionRecord, Entry, EpisodeRecord, Run
 from worldloop.view.report_paths import path_bounds, path_plot
 from worldloop.view.report_pictures import Picture, Pictures
+from worldloop.view.report_text import CONTROLS
 
 SYMBOLS = {
     "move_forward": ("↑", "forward"),
@@ -81,6 +82,8 @@ class Play:
     """One model's way through an episode."""
 
     label: str
+    model: str
+    """The model's name, where the label has its settings too."""
     record: EpisodeRecord
     turns: list[Turn]
     path: Markup
@@ -96,6 +99,11 @@ class Replay:
     goal_text: str
     goal: Shot | None
     plays: list[Play]
+
+    @property
+    def first(self) -> int:
+        """Position of the play to show first: of a model in question, if it has one."""
+        return next((i for i, p in enumerate(self.plays) if p.model not in CONTROLS), 0)
 
     @property
     def length(self) -> int:
@@ -152,7 +160,7 @@ def make_replay(
         if bounds is not None:
             own = [(*d.position, d.yaw_deg) for d in entry.decisions]
             path = path_plot(own, bounds, f"Path of {label} seen from above, {len(own)} decisions")
-        plays.append(Play(label, entry.episode, turns, path))
+        plays.append(Play(label, str(run.header.spec.get("model", "")), entry.episode, turns, path))
         details = _details(min(entry.decisions, key=lambda d: d.decision).details_json)
         goal_text = goal_text or _text(details.get("goal_text"))
         goal = goal or _shot(run, _text(details.get("goal_frame")), pictures, "the goal picture")

@@ -29,7 +29,7 @@ class Verdict:
     """One sentence about one model."""
 
     kind: str
-    """One of the leaderboard's `VERDICTS`."""
+    """One of the leaderboard's `VERDICTS`, or `scale` for what the others must be read against."""
     sentence: Markup
 
 
@@ -149,12 +149,12 @@ def _ceiling(board: TaskBoard) -> Sequence[Verdict]:
         return ()
     if best <= base:
         text = Markup(
-            "Even perfect imagination (<code>{}</code>) did not do better than none here ({} against {}), so "
-            "these episodes cannot tell a good world model from a bad one."
-        ).format(board.ceiling, percent(best), percent(base))
+            "On <b>{}</b>, even perfect imagination (<code>{}</code>) did no better than acting without a model "
+            "({} against {}), so these episodes cannot tell a good world model from a bad one."
+        ).format(board.task, board.ceiling, percent(best), percent(base))
     else:
         text = Markup(
-            "For scale: perfect imagination (<code>{}</code>) succeeded in {} of episodes and acting without a "
-            "model in {}."
-        ).format(board.ceiling, percent(best), percent(base))
-    return (Verdict("baseline", text),)
+            "For scale on <b>{}</b>: perfect imagination (<code>{}</code>) succeeded in {} of episodes, acting "
+            "without a model in {}."
+        ).format(board.task, board.ceiling, percent(best), percent(base))
+    return (Verdict("scale", text),)

@@ -7,7 +7,7 @@ for (const replay of document.querySelectorAll(".replay")) {
   const slider = replay.querySelector(".stepper input");
   const output = replay.querySelector(".stepper output");
   const [previous, next] = [replay.querySelector(".previous"), replay.querySelector(".next")];
-  let model = 0;
+  let model = tabs.findIndex((tab) => tab.getAttribute("aria-selected") === "true");
   let step = 0; // shared by the models, so that a change of tab compares the same moment
 
   const show = () => {

@@ -29,7 +29,7 @@ class HouseEnv(gym.Env[dict[str, np.ndarray], np.int64]):
 
     def __init__(
         self,
-        scene: str = "house/train/modern/0000",
+        scene: str = "house/train/A/0000",
         size: int = 128,
         hfov_deg: float = 90.0,
         panorama_height: int | None = None,

@@ -23,11 +23,12 @@ from worldloop.envs.house.mesh import TriangleScene
 
 logger = logging.getLogger(__name__)
 
-BAKE_VERSION = 3
+BAKE_VERSION = 4
 """Part of the cache's file names: raise it whenever baking changes its result."""
 SPACING = 0.16
 FURNITURE_SPACING = 0.25
 MAX_DIVISIONS = 64
+TYPICAL_LIGHT = 0.62
 MAX_LAMPS = 4
 _CHUNK = 4096
 
@@ -40,7 +41,7 @@ class BakedLight:
     """
 
     values: np.ndarray
-    """float32 [Q,3], linear; 1 is a well-lit white wall."""
+    """float32 [Q,3], linear; `TYPICAL_LIGHT` is a well-lit place."""
     offsets: np.ndarray
     """int32 [T], first sample of each triangle."""
     divisions: np.ndarray
@@ -166,7 +167,15 @@ def bake(
         list(pool.map(lamp_light, starts))
         list(pool.map(bounce_light, starts))
     kernels.fill_buried(offsets, divisions, inverse, buried, result)
-    return result
+    return result * _exposure(result)
+
+
+def _exposure(light: np.ndarray) -> np.float32:
+    """The factor that brings the typical lit place of a scene to `TYPICAL_LIGHT`, however many lamps it has."""
+    brightness = light.mean(axis=1)
+    lit = brightness[brightness > 0.2]
+    typical = float(np.median(lit)) if len(lit) else 0.2
+    return np.float32(np.clip(TYPICAL_LIGHT / typical, 0.3, 3.0))
 
 
 def default_cache_dir() -> Path:

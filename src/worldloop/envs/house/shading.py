@@ -41,8 +41,8 @@ def tone_curve() -> np.ndarray:
     square root gives dark tones as many steps as bright ones.
     """
     radiance = (np.arange(TONE_STEPS + 1) / TONE_STEPS) ** 2 * TONE_RANGE
-    exposed = radiance * 1.35
-    mapped = np.clip(exposed * (1 + exposed / 2.6**2) / (1 + 0.6 * exposed), 0, 1)
+    exposed = radiance * 2.1
+    mapped = np.clip(exposed * (1 + exposed / 3.0**2) / (1 + exposed), 0, 1)
     srgb = np.where(mapped <= 0.0031308, 12.92 * mapped, 1.055 * mapped ** (1 / 2.4) - 0.055)
     return (np.clip(srgb, 0, 1) * 255 + 0.5).astype(np.uint8)
 

@@ -14,8 +14,9 @@ from gymnasium.utils.env_checker import check_env
 from house_boxes import box_room
 from worldloop.actions.navigation import NAVIGATION
 from worldloop.core import Action, Episode, InputError, Primitive, Simulator, Vocabulary
+from worldloop.envs import register
 from worldloop.envs.house import scenes
-from worldloop.envs.house.gym_env import HouseEnv, register
+from worldloop.envs.house.gym_env import HouseEnv
 from worldloop.envs.house.scenes import load_scene, register_scene
 from worldloop.envs.house.world import HouseWorld
 
@@ -289,3 +290,22 @@ def test_gym_episode():
         env.reset(options={"postion": (1, 1)})
     with pytest.raises(InputError):
         HouseEnv(ROOM, render_mode="human")
+
+
+def test_gym_id_with_a_module_and_a_generated_house():
+    env = gym.make("worldloop.envs.house.gym_env:worldloop/House-v0", size=32)
+    house = env.unwrapped
+    seen, info = env.reset(seed=1)
+    assert seen["rgb"].std() > 10 and (seen["segmentation"] > 0).all()
+    nav, rng = house.world.loaded.nav, np.random.default_rng(0)
+    for _ in range(60):
+        seen, _, _, _, info = env.step(np.int64(rng.integers(3)))
+        assert nav.is_free(info["position"]) and (seen["depth"] > 0).all()
+    world = house.world
+    for thing in np.unique(seen["segmentation"]).tolist():
+        rows, columns = np.nonzero(seen["segmentation"] == thing)
+        box = world.project_box(thing)
+        assert box is not None
+        assert box[0] <= columns.min() + 0.51 and columns.max() + 0.49 <= box[2]
+        assert box[1] <= rows.min() + 0.51 and rows.max() + 0.49 <= box[3]
+        assert world.visible_pixels(thing) == len(rows) <= world.unoccluded_pixels(thing)

@@ -15,8 +15,9 @@ import pytest
 
 from house_boxes import box_room
 from worldloop.core import InputError
+from worldloop.envs.house.embree import library
 from worldloop.envs.house.light import BakedLight, bake, bake_light, sample_grid
-from worldloop.envs.house.render import Renderer, camera_pose, level_pose
+from worldloop.envs.house.render import Renderer, camera_pose, level_pose, panorama_rays, pinhole_rays
 
 CRATE, SHELF = 7, 8
 EXTRA = (
@@ -292,3 +293,27 @@ def test_lampshades_and_windows_glow(tmp_path):
     pose = camera_pose(2.5, 2, 180)
     brightness = [Renderer(s, bake_light(s, tmp_path)).pinhole(pose, 16).rgb.mean() for s in (dark, lit)]
     assert brightness[1] > brightness[0] + 10
+
+
+@pytest.mark.parametrize("lanes", [4, 8, 16])
+def test_every_width_of_packet_shows_the_same(scene, light, renderer, monkeypatch, lanes):
+    """Processors differ in the widest packet they trace; what is seen does not."""
+    pose = camera_pose(1, 1.2, 20)
+    expected = renderer.pinhole(pose, 50), renderer.panorama(pose, 20)
+    lib, caches = library(), (pinhole_rays, panorama_rays)
+    monkeypatch.setattr(lib, "intersect_camera", lib._address(f"rtcIntersect{lanes}"))
+    monkeypatch.setattr(lib, "lanes", lanes)
+    try:
+        for cached in caches:
+            cached.cache_clear()
+        other = Renderer(scene, light)
+        found = other.pinhole(pose, 50), other.panorama(pose, 20)
+        smooth = other.pinhole(pose, 50, antialias=True)
+    finally:
+        for cached in caches:
+            cached.cache_clear()
+    for a, b in zip(expected, found):
+        assert (a.segmentation == b.segmentation).mean() > 0.999
+        np.testing.assert_allclose(a.depth, b.depth, atol=1e-3)
+        assert np.abs(a.rgb.astype(int) - b.rgb).max() <= 2
+    assert smooth.rgb.shape == (50, 50, 3)

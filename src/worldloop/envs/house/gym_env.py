@@ -9,10 +9,10 @@ import gymnasium as gym
 import numpy as np
 
 from worldloop.core import Episode, InputError, Observation
+from worldloop.envs import register
 from worldloop.envs.house.scenes import load_scene
 from worldloop.envs.house.world import HouseWorld
 
-ENV_ID = "worldloop/House-v0"
 _PATCH = 0.5
 """Side in metres of the floor patches whose discovery is rewarded."""
 
@@ -117,7 +117,5 @@ class HouseEnv(gym.Env[dict[str, np.ndarray], np.int64]):
         return {"position": (place.x, place.y), "yaw_deg": place.yaw_deg, "collided": collided}
 
 
-def register() -> None:
-    """Make `gymnasium.make("worldloop/House-v0")` work; safe to call twice."""
-    if ENV_ID not in gym.registry:
-        gym.register(ENV_ID, entry_point="worldloop.envs.house.gym_env:HouseEnv", max_episode_steps=500)
+# Gymnasium's convention: a module named before the colon of an id registers it when imported.
+register()

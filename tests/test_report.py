@@ -107,6 +107,7 @@ def test_valid_and_complete(tmp_path, runs):
         "what really came",
         "Provenance",
         "1 crashed",
+        "this start is inside a wall",
     ):
         assert text in page.words
 
@@ -156,6 +157,7 @@ def test_what_was_promised_is_set_beside_what_came(runs):
     turns = replay.plays[0].turns
     assert all(t.expected.picture.key == t.came.picture.key for t in turns[:-1])  # the oracle is right
     assert turns[-1].came is None
+    assert {(s.symbol, s.words) for s in replay.steps()} >= {("↑", "forward"), ("↶", "turn left")}
 
 
 def test_the_size_is_kept_by_compressing_and_then_by_leaving_out(tmp_path, monkeypatch):

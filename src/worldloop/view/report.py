@@ -22,8 +22,16 @@ from worldloop.view.leaderboard import leaderboard
 from worldloop.view.leaderboard_table import TaskBoard, outcomes, table_columns
 from worldloop.view.report_pictures import Embedded, Encoding, Pictures
 from worldloop.view.report_plots import Plot, interval_plots
-from worldloop.view.report_provenance import Source, Timing, shared_settings, source, timing
-from worldloop.view.report_replay import Replay, make_replay, pick_episodes
+from worldloop.view.report_provenance import (
+    Failure,
+    Source,
+    Timing,
+    failures,
+    shared_settings,
+    source,
+    timing,
+)
+from worldloop.view.report_replay import SYMBOLS, Replay, Step, make_replay, pick_episodes
 from worldloop.view.report_text import CONTROLS, Verdict, task_summary, verdicts
 
 LARGEST = 15_000_000
@@ -41,9 +49,16 @@ class Section:
     verdicts: list[Verdict]
     plots: list[Plot]
     settings: list[tuple[str, str]]
+    failures: list[Failure]
     timing: Timing | None
     sources: list[Source]
     replays: list[Replay]
+
+    @property
+    def legend(self) -> list[Step]:
+        """The arrows that occur, in the order of `SYMBOLS`."""
+        seen = {step for replay in self.replays for step in replay.steps()}
+        return [s for s in (Step(*pair) for pair in SYMBOLS.values()) if s in seen]
 
     @property
     def controls(self) -> list[tuple[str, str]]:
@@ -102,6 +117,7 @@ def _section(
         verdicts=verdicts(board),
         plots=interval_plots(board),
         settings=shared_settings(board.settings),
+        failures=failures(own),
         timing=timing(own),
         sources=[source(label, run) for label, run in own],
         replays=[r for r in found if r is not None],

@@ -64,6 +64,30 @@ def source(label: str, run: Run) -> Source:
     return Source(label, facts, [(name, _json(value)) for name, value in values if value])
 
 
+@dataclass(frozen=True)
+class Failure:
+    """Episodes of a run that did not finish for the same reason."""
+
+    label: str
+    status: str
+    error: str
+    episodes: list[str]
+
+
+def failures(runs: Sequence[tuple[str, Run]]) -> list[Failure]:
+    """Why episodes did not finish, by run, the most frequent reasons first."""
+    out = []
+    for label, run in runs:
+        found: dict[tuple[str, str], list[str]] = {}
+        columns = (run.episodes[c].to_pylist() for c in ("status", "error", "episode_id"))
+        for status, error, episode in zip(*columns):
+            if status != "finished":
+                found.setdefault((status, error or "no reason recorded"), []).append(episode)
+        ordered = sorted(found.items(), key=lambda item: -len(item[1]))
+        out += [Failure(label, status, error, ids) for (status, error), ids in ordered]
+    return out
+
+
 def timing(runs: Sequence[tuple[str, Run]]) -> Timing | None:
     """Mean wall-clock seconds for each decision by phase; None when no run recorded any."""
     means = {label: _means(run.decisions) for label, run in runs}

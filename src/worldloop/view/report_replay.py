@@ -110,6 +110,13 @@ class Replay:
         """Decisions of the longest play."""
         return max(len(p.turns) for p in self.plays)
 
+    def steps(self) -> Iterator[Step]:
+        """Every action of every plan."""
+        for turn in (t for p in self.plays for t in p.turns):
+            for option in turn.options:
+                yield from option.steps
+            yield from turn.done
+
     def pictures(self) -> Iterator[Picture]:
         """Every picture that is shown, with repetitions, in the order of the page."""
         if self.goal is not None:
@@ -268,7 +275,7 @@ def _score(score: float | None) -> str:
     if score is None:
         return ""
     form = "{:.3f}" if abs(score) < 100 else "{:.0f}" if abs(score) < 1e6 else "{:.3g}"
-    return form.format(score).replace("-", "−")
+    return form.format(score).replace("-", "−").replace("inf", "∞")
 
 
 def _details(text: str) -> dict[str, Any]:

@@ -132,7 +132,9 @@ def _privileges(board: TaskBoard, row: Row) -> str:
 
 def _failures(row: Row) -> str:
     parts = [f"{n} {status.replace('_', ' ')}" for status, n in row.not_finished.items() if n]
-    return f" Of its episodes {' and '.join(parts)}; these count as failures." if parts else ""
+    if not parts:
+        return ""
+    return f" Beware: of its {row.n} episodes {' and '.join(parts)}; these count as failures."
 
 
 def _interval(estimate: Estimate) -> str:

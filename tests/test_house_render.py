@@ -15,6 +15,7 @@ import pytest
 
 from house_boxes import box_room
 from worldloop.core import InputError
+from worldloop.envs.house import embree
 from worldloop.envs.house.embree import library
 from worldloop.envs.house.light import BakedLight, bake, bake_light, sample_grid
 from worldloop.envs.house.render import Renderer, camera_pose, level_pose, panorama_rays, pinhole_rays
@@ -317,3 +318,9 @@ def test_every_width_of_packet_shows_the_same(scene, light, renderer, monkeypatc
         np.testing.assert_allclose(a.depth, b.depth, atol=1e-3)
         assert np.abs(a.rgb.astype(int) - b.rgb).max() <= 2
     assert smooth.rgb.shape == (50, 50, 3)
+
+
+def test_missing_embree_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(embree, "_candidates", lambda: ["/nowhere/libembree4.so"])
+    with pytest.raises(InputError, match="aarch64"):
+        embree._Library()

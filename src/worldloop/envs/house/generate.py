@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ from worldloop.envs.house.plan import FloorPlan, Opening, Rect, Room, draw_plan
 from worldloop.envs.house.soup import TriangleSoup
 from worldloop.envs.house.splits import SPLITS, STYLES, SceneId, check_disjoint, parse_scene_id, scene_ids
 
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 """Part of every scene's key: raise it whenever the same id would give another house."""
 LIGHT_HEIGHT = 2.4
 CATEGORIES = (
@@ -84,8 +84,7 @@ def generate_house(scene_id: str, library: AssetLibrary | None = None) -> House:
     }
     rngs = {r.name: generator("house", name, "furniture", r.name) for r in plan.rooms}
     objects = Furnisher(plan, parsed.style, library, rngs).furnish()
-    lit = {o.room for o in objects if o.category == "ceiling_lamp"}
-    lights = tuple(p for room in plan.rooms for p in _lights(room, room.name in lit))
+    lights = tuple(p for room in plan.rooms for p in _lights(room, objects))
     seed = derive_seed("house", name)
     return House(
         name, parsed.split, parsed.style, seed, plan.rooms, plan.doors, plan.windows, materials, tuple(objects), lights,
@@ -123,12 +122,14 @@ def build_scene(house: House, library: AssetLibrary | None = None) -> TriangleSc
     )
 
 
-def _lights(room: Room, lamp: bool) -> list[tuple[float, float, float]]:
-    """One light in the middle, or two beside a hanging lamp, which would throw its shadow over the room."""
+def _lights(room: Room, objects: Sequence[PlacedObject]) -> list[tuple[float, float, float]]:
+    """One light in the middle, within the hanging lamp if there is one; two where a room is long."""
     x0, y0, x1, y1 = room.rect
     x, y, w, d = (x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0
-    if not lamp and max(w, d) < 4.4:
-        return [(x, y, LIGHT_HEIGHT)]
+    lamps = [o for o in objects if o.category == "ceiling_lamp" and o.room == room.name]
+    if lamps or max(w, d) < 5.0:
+        height = lamps[0].lower[2] + 0.12 if lamps else LIGHT_HEIGHT
+        return [(round(x, 4), round(y, 4), round(height, 4))]
     reach = max(w, d) / 4
     offsets = ((reach, 0.0), (-reach, 0.0)) if w > d else ((0.0, reach), (0.0, -reach))
     return [(round(x + u, 4), round(y + v, 4), LIGHT_HEIGHT) for u, v in offsets]

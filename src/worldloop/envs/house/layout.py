@@ -13,16 +13,16 @@ import numpy as np
 from scipy import ndimage
 
 from worldloop.envs.house.assets import Asset, AssetLibrary
-from worldloop.envs.house.plan import CEILING, SIDES, FloorPlan, Opening, Rect, Room
+from worldloop.envs.house.plan import CEILING, SIDES, WALL, FloorPlan, Opening, Rect, Room
 
 CELL = 0.05
-RADIUS = 0.18
-"""Metres; how wide the agent is that must be able to walk everywhere."""
+RADIUS = 0.25
+"""Metres kept between the agent's centre and things: its radius of 0.18 and what a grid of 5 cm rounds up."""
 DOOR_CLEARANCE = 0.75
 """Metres in front of a door that stay empty."""
 GAP = 0.015
 """Metres between furniture and wall: the skirting board fits in."""
-MIN_WALKABLE = 0.2
+MIN_WALKABLE = 0.15
 """Share of a room's floor on which the agent's centre can be, at the least."""
 MAX_TOP = 1.3
 """Metres; nothing is put on higher furniture."""
@@ -101,7 +101,7 @@ class RoomLayout:
         self._free = np.zeros(shape, bool)
         self._fill((x0 + RADIUS, y0 + RADIUS, x1 - RADIUS, y1 - RADIUS), True)
         for door in self.doors:
-            a, b, reach = door.start + RADIUS, door.end - RADIUS, 0.28
+            a, b, reach = door.start + RADIUS, door.end - RADIUS, WALL / 2 + RADIUS + 2 * CELL
             low, high = door.line - reach, door.line + reach
             self._fill((a, low, b, high) if door.axis == 0 else (low, a, high, b), True)
         self._area = (x1 - x0) * (y1 - y0)
@@ -110,7 +110,7 @@ class RoomLayout:
         self, asset: Asset, clear: float = 0.0, sides: Sequence[str] = SIDES
     ) -> PlacedObject | None:
         """Stand it with its back to a wall, `clear` metres of floor before it kept free."""
-        for _ in range(4):
+        for _ in range(7):
             for side in self.rng.permutation(list(sides)):
                 low, high = self._extent(str(side))
                 half = asset.size[0] / 2 + GAP
@@ -135,12 +135,16 @@ class RoomLayout:
         }[side]
         return self.at(asset, spot[0], spot[1], _YAW[side], clear=clear, side=side)
 
-    def free(self, asset: Asset, tries: int = 16) -> PlacedObject | None:
+    def free(self, asset: Asset, tries: int = 24) -> PlacedObject | None:
         """Stand it anywhere on the floor, more often than not beside something."""
         x0, y0, x1, y1 = self.room.rect
         reach = max(asset.size[:2]) / 2 + GAP
         for _ in range(tries):
-            yaw = float(self.rng.integers(24)) * 15
+            yaw = (
+                float(self.rng.integers(24)) * 15
+                if self.rng.random() < 0.5
+                else float(self.rng.integers(4)) * 90
+            )
             x, y = (float(self.rng.uniform(a + reach, b - reach)) for a, b in ((x0, x1), (y0, y1)))
             solid = [o for o in self.objects if o.lower[2] < 0.01 and o.category != "rug"]
             if solid and self.rng.random() < 0.7:
@@ -339,7 +343,7 @@ class RoomLayout:
 
     def _still_walkable(self, rect: Rect) -> bool:
         """Whether the agent can still get from every door to all but a little of the floor; remembers if so."""
-        r = RADIUS + CELL / 2
+        r = RADIUS
         grown = self._cells((rect[0] - r, rect[1] - r, rect[2] + r, rect[3] + r))
         before = self._free[grown].copy()
         self._free[grown] = False

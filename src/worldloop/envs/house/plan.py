@@ -11,7 +11,7 @@ WALL = 0.12
 CEILING = 2.6
 DOOR_HEIGHT = 2.05
 DOOR_WIDTH = 0.9
-_MIN_SIDE, _MAX_SIDE = 2.6, 6.0
+_MIN_SIDE, _MAX_SIDE = 2.5, 6.0
 Rect = tuple[float, float, float, float]
 SIDES = ("south", "east", "north", "west")
 
@@ -64,7 +64,7 @@ class FloorPlan:
 
 def draw_plan(rng: np.random.Generator) -> FloorPlan:
     """A floor plan of 3 to 6 rooms."""
-    count = int(rng.choice([3, 4, 5, 6], p=[0.12, 0.3, 0.33, 0.25]))
+    count = int(rng.choice([3, 4, 5, 6], p=[0.16, 0.34, 0.32, 0.18]))
     while True:
         cells = _split(rng, count)
         if cells is None:
@@ -82,7 +82,7 @@ def draw_plan(rng: np.random.Generator) -> FloorPlan:
 
 def _split(rng: np.random.Generator, count: int) -> list[Rect] | None:
     """Cells between the middle lines of the walls, or None when this draw does not work out."""
-    area = count * rng.uniform(12.0, 15.5)
+    area = count * rng.uniform(9.5, 13.5)
     aspect = rng.uniform(0.75, 1.4)
     # Rounded to centimetres: openings and furniture then sit the same on every machine.
     width, depth = round(float((area * aspect) ** 0.5), 2), round(float((area / aspect) ** 0.5), 2)
@@ -157,7 +157,8 @@ def _name(cells: list[Rect], kinds: list[str]) -> list[Room]:
     for cell, kind in zip(cells, kinds):
         number = 1 + sum(r.kind == kind for r in rooms)
         x0, y0, x1, y1 = cell
-        inner = (x0 + WALL / 2, y0 + WALL / 2, x1 - WALL / 2, y1 - WALL / 2)
+        half = WALL / 2
+        inner = (round(x0 + half, 2), round(y0 + half, 2), round(x1 - half, 2), round(y1 - half, 2))
         rooms.append(Room(kind if number == 1 else f"{kind}_{number}", kind, inner))
     return rooms
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import types
+from numba import njit, types
 from numba.extending import intrinsic
 
 from worldloop.core.errors import InputError, WorldloopError
@@ -188,3 +188,15 @@ def _call_embree(typingctx: Any, function: Any, valid: Any, scene: Any, rays: An
 
 
 call_embree: Any = intrinsic(_call_embree)
+
+
+@njit(cache=True, nogil=True)
+def packet(lanes: int) -> np.ndarray:
+    """A zeroed ray packet on a 64-byte boundary, as float32 [ROWS, lanes]."""
+    store = np.zeros(ROWS * lanes + 16, np.float32)
+    shift = (-(store.ctypes.data // 4)) % 16
+    rays = store[shift : shift + ROWS * lanes].reshape(ROWS, lanes)
+    words = rays.view(np.int32)
+    for lane in range(lanes):
+        words[MASK, lane] = -1
+    return rays

@@ -20,17 +20,16 @@ from worldloop.envs.house.embree import (
     INCOHERENT,
     INTERSECT,
     LANES,
-    MASK,
     NEAR,
     OCCLUDED,
     ORG,
     PRIM,
     RAY_ID,
-    ROWS,
     SCENE,
     TIME,
     VALID,
     call_embree,
+    packet,
 )
 
 LIFT = np.float32(4e-3)
@@ -61,18 +60,6 @@ def cosine_directions(count: int) -> np.ndarray:
     return np.stack([radius * np.cos(angle), radius * np.sin(angle), np.sqrt(1 - radius**2)], axis=1).astype(
         np.float32
     )
-
-
-@njit(cache=True, nogil=True)
-def packet(lanes):
-    """A zeroed ray packet on a 64-byte boundary, as float32 [ROWS, lanes]."""
-    store = np.zeros(ROWS * lanes + 16, np.float32)
-    shift = (-(store.ctypes.data // 4)) % 16
-    rays = store[shift : shift + ROWS * lanes].reshape(ROWS, lanes)
-    words = rays.view(np.int32)
-    for lane in range(lanes):
-        words[MASK, lane] = -1
-    return rays
 
 
 @njit(cache=True, nogil=True)

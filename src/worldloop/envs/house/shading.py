@@ -20,8 +20,8 @@ from worldloop.envs.house.embree import (
     SCENE,
     VALID,
     call_embree,
+    packet,
 )
-from worldloop.envs.house.light_kernels import packet
 
 # Columns of the per-triangle table `surface`, float32 [T, 16].
 UV0, UV1, UV2, TINT, DENSITY, NORMAL = 0, 2, 4, 6, 9, 10

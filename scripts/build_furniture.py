@@ -275,6 +275,8 @@ def build(source: Path) -> tuple[Writer, list[dict[str, object]]]:
             number = counts[kind.category + choice.style] = counts.get(kind.category + choice.style, 0) + 1
             asset = f"{kind.category}_{choice.style.lower()}{number}"
             base = first_use.setdefault((choice.library, choice.key), asset) if choice.key else asset
+            # Where a model's own file asks for credit, that counts and not what its library promises.
+            licence = LIBRARIES["by" if choice.library == "zero" and model.needs_credit else choice.library]
             entry: dict[str, object] = {
                 "id": asset,
                 "category": kind.category,
@@ -289,8 +291,8 @@ def build(source: Path) -> tuple[Writer, list[dict[str, object]]]:
                 "model": choice.key,
                 "creator": model.creator,
                 "source_note": model.licence_note,
-                "licence": LIBRARIES[choice.library][1],
-                "licence_url": LIBRARIES[choice.library][2],
+                "licence": licence[1],
+                "licence_url": licence[2],
                 "changes": changes(choice),
             }
             parts = prepare(choice, kind, model)
@@ -302,12 +304,10 @@ def build(source: Path) -> tuple[Writer, list[dict[str, object]]]:
 
 def changes(choice: Choice) -> str:
     """What was done to the model, for the credits."""
-    if choice.draw:
-        return "none"
-    done = ["simplified", "textures reduced"]
+    done = [] if choice.draw else ["simplified", "textures reduced"]
     done += ["rescaled"] if choice.scale != (1.0, 1.0, 1.0) else []
     done += ["recoloured"] if choice.tint is not None else []
-    return ", ".join(done)
+    return ", ".join(done) or "none"
 
 
 def write(writer: Writer, catalogue: list[dict[str, object]], folder: Path) -> None:

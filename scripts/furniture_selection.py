@@ -57,9 +57,9 @@ class Choice:
     """Replaces the budget of the kind where a shape needs more."""
 
 
-def own(style: str, draw: Callable[[], Model], key: str = "") -> Choice:
+def own(style: str, draw: Callable[[], Model], key: str = "", scale: Colour = (1.0, 1.0, 1.0)) -> Choice:
     """A model of our own; those of one `key` are variants of one shape."""
-    return Choice(style, "own", key, draw=draw)
+    return Choice(style, "own", key, scale=scale, draw=draw)
 
 
 SELECTION: list[tuple[Kind, list[Choice]]] = [
@@ -312,13 +312,14 @@ SELECTION: list[tuple[Kind, list[Choice]]] = [
                 "C",
                 lambda: shapes.washing_machine("Dark washing machine", (0.3, 0.31, 0.34)),
                 "washing_machine",
+                (1.0, 0.94, 1.04),
             ),
         ],
     ),
     (
         Kind("piano", "floor_wall", (LIVING, STUDY), triangles=1500),
         [
-            Choice("A", "by", "piano", tint=(0.0, 0.0, 0.0)),
+            Choice("A", "by", "piano", tint=(0.0, 0.0, 0.0), scale=(1.04, 0.95, 0.92)),
             Choice("B", "by", "piano"),
             Choice("C", "zero", "pianoAQueue", scale=(0.95, 0.85, 0.9)),
         ],
@@ -537,6 +538,7 @@ SELECTION: list[tuple[Kind, list[Choice]]] = [
                 "C",
                 lambda: shapes.laptop("Black laptop", shapes.DARK, paint.screen(9), paint.keyboard(60)),
                 "laptop",
+                (1.12, 1.1, 1.08),
             ),
         ],
     ),
@@ -584,9 +586,9 @@ SELECTION: list[tuple[Kind, list[Choice]]] = [
     (
         Kind("guitar", "floor_free", (LIVING, BED, STUDY), triangles=1500),
         [
-            Choice("A", "zero", "electricGuitar", tint=(1.0, 0.0, 0.0)),
+            Choice("A", "zero", "electricGuitar", tint=(1.0, 0.0, 0.0), scale=(1.1, 1.0, 1.08)),
             Choice("B", "zero", "electricGuitar"),
-            Choice("C", "zero", "electricGuitar", tint=(0.0, 0.0, 1.0)),
+            Choice("C", "zero", "electricGuitar", tint=(0.0, 0.0, 1.0), scale=(0.9, 1.0, 0.94)),
         ],
     ),
     (
@@ -649,8 +651,18 @@ SELECTION: list[tuple[Kind, list[Choice]]] = [
         Kind("room_divider", "floor_free", (LIVING, BED, STUDY), triangles=700),
         [
             own("A", lambda: shapes.divider("Wooden screen", shapes.OAK, (0.9, 0.84, 0.7)), "divider"),
-            own("B", lambda: shapes.divider("Blue screen", shapes.WHITE, (0.36, 0.5, 0.56)), "divider"),
-            own("C", lambda: shapes.divider("Blossom screen", shapes.WALNUT, paint.branches(3)), "divider"),
+            own(
+                "B",
+                lambda: shapes.divider("Blue screen", shapes.WHITE, (0.36, 0.5, 0.56)),
+                "divider",
+                (1.1, 1.1, 0.95),
+            ),
+            own(
+                "C",
+                lambda: shapes.divider("Blossom screen", shapes.WALNUT, paint.branches(3)),
+                "divider",
+                (0.95, 1.0, 1.08),
+            ),
         ],
     ),
     (

@@ -40,6 +40,8 @@ class Model:
     creator: str = ""
     licence_note: str = ""
     """What the model's own licence file says about title and address, in one line."""
+    needs_credit: bool = False
+    """The model's own licence file asks for attribution, whatever the library says."""
 
     @property
     def triangles(self) -> int:
@@ -82,21 +84,24 @@ class Library:
         for _ in range(turns % 4):
             vertices = np.stack([-vertices[:, 1], vertices[:, 0], vertices[:, 2]], axis=1)
         parts = [self._part(vertices, texcoords, f, materials.get(m, {}), folder) for m, f in faces.items()]
-        note = self._licence_note(folder)
-        return Model(entry["name"], [p for p in parts if len(p.faces)], entry.get("creator", ""), note)
+        note, credit = self._licence(folder)
+        return Model(
+            entry["name"], [p for p in parts if len(p.faces)], entry.get("creator", ""), note, credit
+        )
 
-    def _licence_note(self, folder: str) -> str:
+    def _licence(self, folder: str) -> tuple[str, bool]:
+        """Title and address of the model, and whether its own licence file asks for attribution."""
         for member in sorted(self.members):
-            if member.startswith(folder + "/") and "license" in posixpath.basename(member).lower():
+            base = posixpath.basename(member)
+            if member.startswith(folder + "/") and "license" in base.lower():
                 text = re.sub(r"<[^>]+>", " ", self._text(member))
                 title = re.search(r"Thank you for downloading \"([^\"]+)\"", text)
                 if title is None:
-                    title = re.search(r"\d+ - (.+?) - Licen", posixpath.basename(member), re.I)
+                    title = re.search(r"\d+ - (.+?) - Licen", base, re.I)
                 address = re.search(r"https?://(?:www\.)?blendswap\.com/blends?/[\w/]*\d+", text)
-                return ", ".join(
-                    ([f'"{title[1].strip()}"'] if title else []) + ([address[0]] if address else [])
-                )
-        return ""
+                note = ([f'"{title[1].strip()}"'] if title else []) + ([address[0]] if address else [])
+                return ", ".join(note), "Creative Commons Attribution" in text
+        return "", False
 
     def _read_obj(
         self, path: str, folder: str

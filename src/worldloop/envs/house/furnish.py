@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from worldloop.envs.house.assets import Asset, AssetLibrary
-from worldloop.envs.house.layout import GAP, PlacedObject, RoomLayout, turn
+from worldloop.envs.house.layout import GAP, RoomLayout
+from worldloop.envs.house.placement import PlacedObject, turn
 from worldloop.envs.house.plan import SIDES, FloorPlan, Room
 from worldloop.envs.house.recipes import CLUTTER, CLUTTER_COUNT, FIRST, SMALL, Step
 

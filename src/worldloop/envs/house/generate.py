@@ -12,8 +12,8 @@ from worldloop.core.seeds import derive_seed, generator
 from worldloop.envs.house.assets import AssetLibrary, load_assets
 from worldloop.envs.house.building import RoomMaterials, build, choose_materials
 from worldloop.envs.house.furnish import Furnisher
-from worldloop.envs.house.layout import PlacedObject, turn
 from worldloop.envs.house.mesh import TriangleScene
+from worldloop.envs.house.placement import PlacedObject, turn
 from worldloop.envs.house.plan import FloorPlan, Opening, Rect, Room, draw_plan
 from worldloop.envs.house.soup import TriangleSoup
 from worldloop.envs.house.splits import SPLITS, STYLES, SceneId, check_disjoint, parse_scene_id, scene_ids

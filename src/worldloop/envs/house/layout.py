@@ -10,70 +10,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy import ndimage
 
 from worldloop.envs.house.assets import Asset, AssetLibrary
-from worldloop.envs.house.plan import CEILING, SIDES, WALL, FloorPlan, Opening, Rect, Room
+from worldloop.envs.house.placement import PlacedObject, Vector, bounds_of, front, overlap, turn, within
+from worldloop.envs.house.plan import CEILING, SIDES, FloorPlan, Opening, Rect, Room
+from worldloop.envs.house.walkable import WalkableFloor
 
-CELL = 0.05
-RADIUS = 0.25
-"""Metres kept between the agent's centre and things: its radius of 0.18 and what a grid of 5 cm rounds up."""
 DOOR_CLEARANCE = 0.75
 """Metres in front of a door that stay empty."""
 GAP = 0.015
 """Metres between furniture and wall: the skirting board fits in."""
-MIN_WALKABLE = 0.15
-"""Share of a room's floor on which the agent's centre can be, at the least."""
 MAX_TOP = 1.3
 """Metres; nothing is put on higher furniture."""
 _YAW = {"north": 0.0, "west": 90.0, "south": 180.0, "east": 270.0}
-Vector = tuple[float, float, float]
-
-
-@dataclass(frozen=True, slots=True)
-class PlacedObject:
-    """One piece of furniture in a house."""
-
-    name: str
-    """Unique in the house, such as `chair_2`."""
-    asset: str
-    """Asset id."""
-    category: str
-    role: str
-    position: Vector
-    """World position of the asset's origin, metres."""
-    yaw_deg: float
-    """Turn about z, counter-clockwise; at 0 the front looks towards -y."""
-    room: str
-    lower: Vector
-    """World bounds, metres; loose for turned pieces."""
-    upper: Vector
-    support: str = ""
-    """Name of the object it stands on, or empty."""
-    side: str = ""
-    """Wall it stands or hangs against, or empty."""
-
-
-def turn(yaw_deg: float) -> tuple[float, float]:
-    """Cosine and sine, exact for quarter turns and rounded otherwise, so that all machines agree."""
-    quarter = {0.0: (1.0, 0.0), 90.0: (0.0, 1.0), 180.0: (-1.0, 0.0), 270.0: (0.0, -1.0)}.get(yaw_deg % 360)
-    return quarter or (round(math.cos(math.radians(yaw_deg)), 6), round(math.sin(math.radians(yaw_deg)), 6))
-
-
-def bounds_of(asset: Asset, position: Vector, yaw_deg: float) -> tuple[Vector, Vector]:
-    """World bounds of an asset's turned bounding box."""
-    c, s = turn(yaw_deg)
-    x = np.array([asset.lower[0], asset.lower[0] + asset.size[0]])[[0, 1, 1, 0]]
-    y = np.array([asset.lower[1], asset.lower[1] + asset.size[1]])[[0, 0, 1, 1]]
-    u, v = c * x - s * y + position[0], s * x + c * y + position[1]
-    z = position[2] + asset.lower[2]
-    low = (round(float(u.min()), 4), round(float(v.min()), 4), round(z, 4))
-    return low, (round(float(u.max()), 4), round(float(v.max()), 4), round(z + asset.size[2], 4))
-
-
-def overlap(a: Rect, b: Rect, margin: float = 0.0) -> bool:
-    """Whether two floor rectangles overlap, or come closer than `margin`."""
-    return a[0] < b[2] + margin and b[0] < a[2] + margin and a[1] < b[3] + margin and b[1] < a[3] + margin
 
 
 @dataclass
@@ -94,17 +43,7 @@ class RoomLayout:
         self.doors = [d for d in self.plan.doors if self.room.name in d.rooms]
         self.windows = [w for w in self.plan.windows if self.room.name in w.rooms]
         self._keep += [self._door_zone(d) for d in self.doors]
-        x0, y0, x1, y1 = self.room.rect
-        margin = 6
-        self._origin = (x0 - margin * CELL, y0 - margin * CELL)
-        shape = (math.ceil((x1 - x0) / CELL) + 2 * margin, math.ceil((y1 - y0) / CELL) + 2 * margin)
-        self._free = np.zeros(shape, bool)
-        self._fill((x0 + RADIUS, y0 + RADIUS, x1 - RADIUS, y1 - RADIUS), True)
-        for door in self.doors:
-            a, b, reach = door.start + RADIUS, door.end - RADIUS, WALL / 2 + RADIUS + 2 * CELL
-            low, high = door.line - reach, door.line + reach
-            self._fill((a, low, b, high) if door.axis == 0 else (low, a, high, b), True)
-        self._area = (x1 - x0) * (y1 - y0)
+        self._floor = WalkableFloor(self.room.rect, self.doors)
 
     def against_wall(
         self, asset: Asset, clear: float = 0.0, sides: Sequence[str] = SIDES
@@ -183,16 +122,16 @@ class RoomLayout:
             return None
         if any(upper[2] > w.bottom and self._touches(rect, w) for w in self.windows):
             return None
-        front = _front(rect, yaw, clear) if clear else None
-        if front is not None and (
-            not _within(front, self.room.rect)
-            or any(overlap(front, (o.lower[0], o.lower[1], o.upper[0], o.upper[1])) for o in self._standing())
+        kept = front(rect, yaw, clear) if clear else None
+        if kept is not None and (
+            not within(kept, self.room.rect)
+            or any(overlap(kept, (o.lower[0], o.lower[1], o.upper[0], o.upper[1])) for o in self._standing())
         ):
             return None
-        if not self._still_walkable(rect):
+        if not self._floor.block(rect):
             return None
-        if front is not None:
-            self._keep.append(front)
+        if kept is not None:
+            self._keep.append(kept)
         return self._add(asset, position, yaw, lower, upper, side=side)
 
     def lay(self, asset: Asset, x: float, y: float, yaw: float) -> PlacedObject | None:
@@ -203,7 +142,7 @@ class RoomLayout:
         others = [
             (o.lower[0], o.lower[1], o.upper[0], o.upper[1]) for o in self.objects if o.category == "rug"
         ]
-        if not _within(rect, self.room.rect) or any(overlap(rect, o) for o in others):
+        if not within(rect, self.room.rect) or any(overlap(rect, o) for o in others):
             return None
         return self._add(asset, position, yaw, lower, upper)
 
@@ -332,49 +271,3 @@ class RoomLayout:
             if opening.axis == 0
             else (x0 - 0.3, y0 - 0.05, x1 + 0.3, y1 + 0.05),
         )
-
-    def _cells(self, rect: Rect) -> tuple[slice, slice]:
-        i, j = (max(0, math.floor((rect[k] - self._origin[k]) / CELL + 0.5)) for k in (0, 1))
-        m, n = (max(0, math.floor((rect[2 + k] - self._origin[k]) / CELL + 0.5)) for k in (0, 1))
-        return slice(i, m), slice(j, n)
-
-    def _fill(self, rect: Rect, value: bool) -> None:
-        self._free[self._cells(rect)] = value
-
-    def _still_walkable(self, rect: Rect) -> bool:
-        """Whether the agent can still get from every door to all but a little of the floor; remembers if so."""
-        r = RADIUS
-        grown = self._cells((rect[0] - r, rect[1] - r, rect[2] + r, rect[3] + r))
-        before = self._free[grown].copy()
-        self._free[grown] = False
-        labels, _ = ndimage.label(self._free)
-        sizes = np.bincount(labels.ravel())
-        sizes[0] = 0
-        seen = {int(labels[self._door_cell(d)]) for d in self.doors}
-        main = int(sizes.argmax())
-        fine = seen <= {main} and sizes[main] * CELL**2 >= MIN_WALKABLE * self._area
-        if not fine or sizes.sum() - sizes[main] > 0.06 * sizes[main]:
-            self._free[grown] = before
-            return False
-        return True
-
-    def _door_cell(self, door: Opening) -> tuple[int, int]:
-        middle = (door.start + door.end) / 2
-        point = (middle, door.line) if door.axis == 0 else (door.line, middle)
-        i, j = (math.floor((point[k] - self._origin[k]) / CELL) for k in (0, 1))
-        return i, j
-
-
-def _front(rect: Rect, yaw: float, clear: float) -> Rect:
-    """The floor before a piece that faces one of the four directions."""
-    x0, y0, x1, y1 = rect
-    return {
-        0.0: (x0, y0 - clear, x1, y0),
-        90.0: (x1, y0, x1 + clear, y1),
-        180.0: (x0, y1, x1, y1 + clear),
-        270.0: (x0 - clear, y0, x0, y1),
-    }[yaw % 360]
-
-
-def _within(rect: Rect, room: Rect) -> bool:
-    return rect[0] >= room[0] and rect[1] >= room[1] and rect[2] <= room[2] and rect[3] <= room[3]

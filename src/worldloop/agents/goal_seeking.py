@@ -7,12 +7,15 @@ views of the proposed plans.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from worldloop.agents.odometry import headings_seen, odometry, turn_to
+from worldloop.actions import intended_path
+from worldloop.agents.motion import all_plans
+from worldloop.agents.odometry import Pose, headings_seen, odometry, turn_to
 from worldloop.agents.perception.images import resize
 from worldloop.agents.perception.service import Perception
 from worldloop.agents.recognition import first_proposal, select
@@ -23,14 +26,28 @@ from worldloop.core import Candidate, Decision, InputError, Situation
 class GoalConfig:
     """Constants of the goal seeker, chosen on validation scenes."""
 
-    stop_below: float = 0.30
+    stop_below: float = 0.12
     """Perceptual distance at which a real view counts as the goal itself."""
-    near_below: float = 0.45
-    """Below this the goal is near, and plans turn in small steps."""
+    peak_below: float = 0.18
+    """Below this the agent also stops when no imagined view comes closer."""
+    found_below: float = 0.20
+    """A view this close ends the looking around."""
+    same_place: float = 0.25
+    """Metres; a view from this near, whichever way it looks, is a view from here."""
     size: int = 64
     """Side in pixels at which views are compared: coarse enough to be quick and to forgive a step."""
+    stride: int = 2
+    """Of the imagined frames every n-th is judged, counted from the last one."""
+    revisit: float = 0.04
+    """Added to the distance of an imagined view for each time the agent has really been there."""
+    blame: float = 0.03
+    """Added to the distance of a view for each step that was blocked on the way it shows."""
+    return_with: int = 6
+    """Decisions left when the agent heads back to the best place it has found."""
     rather: float = 0.01
     """By how much another plan must look closer than the first proposal."""
+    aside: float = 0.12
+    """Metres to the side from which a plan counts as one to the left or right."""
 
 
 class GoalViews:
@@ -51,85 +68,201 @@ class GoalViews:
         """Perceptual distances of images to the goal picture, rounded to 1e-6."""
         if situation.goal.image is None:
             raise InputError("this agent needs a goal picture; use it with image-goal")
-        found = await situation.compute(self._judge, list(images), situation.goal.image)
+        found = await situation.compute(self._compare, list(images), situation.goal.image)
         return [round(float(d), 6) for d in found]
 
-
-    def _judge(self, images: list[np.ndarray], goal: np.ndarray) -> np.ndarray:
+    def _compare(self, images: list[np.ndarray], goal: np.ndarray) -> np.ndarray:
+        """Mean of two distances that fail differently: ST-LPIPS knows the layout of a picture from near the
+        goal, the angle between ImageNet features what is in it, from farther away."""
         small = [resize(i, self.config.size) for i in images]
-        return self.perception.stlpips(small, resize(goal, self.config.size))
+        layout = self.perception.stlpips(small, resize(goal, self.config.size))
+        features = self.perception.features([*images, goal])
+        features = features / np.linalg.norm(features, axis=1, keepdims=True)
+        return 0.5 * layout + 0.5 * (1.0 - (features[:-1] * features[-1]).sum(axis=1))
 
 
 class GoalProposer:
-    """Look around, turn to the most familiar heading, walk on; the other proposals turn aside."""
+    """Look around, turn to where the goal looked most familiar, and walk there.
+
+    Every plan ends facing that way: one leads straight on, one passes to the left and one to the right.
+    """
 
     def __init__(self, views: GoalViews) -> None:
         self.views = views
 
     async def propose(self, situation: Situation) -> list[Candidate]:
-        """Straight on, left and right, then finer and coarser turns; the preferred one first."""
+        """M plans, the preferred one first; nothing but real views and dead reckoning is used."""
         distances = await self.views.real(situation)
         poses = odometry(situation)
-        turn = self._wish(situation, distances, poses)
-        step = self._turn_step(situation)
-        near = distances[-1] < self.views.config.near_below
-        wide = (0, 3, -3) if not near else (0, 1, -1)
-        menu = list(dict.fromkeys([*wide, 1, -1, 3, -3, 2, -2, 4, -4, 5, -5]))[: max(3, situation.rollouts)]
-        wished = round(turn / step)
-        ranked = sorted(menu, key=lambda n: (abs(n - wished), n))
-        plans = [Candidate(self._plan(situation, n), prior=-float(i)) for i, n in enumerate(ranked)]
-        return plans[: situation.rollouts]
+        plans, paths = all_plans(situation.vocabulary, situation.horizon)
+        if self._looking_around(situation, distances, poses):
+            values = self._turning(paths)
+        else:
+            values = self._walking(situation, distances, poses, paths)
+        obstacles = _blocked_steps(situation, poses, paths)
+        values = [v - 2.0 * obstacles for v in values]
+        chosen: list[int] = []
+        while len(chosen) < min(situation.rollouts, len(plans)):
+            for value in values:
+                order = np.argsort(-value, kind="stable")
+                best = next((int(i) for i in order if i not in chosen), None)
+                if best is not None and len(chosen) < situation.rollouts:
+                    chosen.append(best)
+        return [Candidate(plans[i], prior=-float(n)) for n, i in enumerate(chosen)]
 
-    def _wish(
-        self, situation: Situation, distances: list[float], poses: list[tuple[float, float, float]]
-    ) -> float:
-        """Degrees that the agent would like to turn now, on the strength of real views alone."""
-        here, memory = poses[-1], situation.memory
-        best = int(np.argmin(distances))
-        blocked = bool(situation.observation.extra.get("collided", False))
-        station = memory.setdefault("station", here)
-        seen = headings_seen(poses, station)
-        if (
-            not memory.get("looked_around")
-            and not seen.all()
-            and distances[best] >= self.views.config.stop_below
-        ):
-            return 67.5
-        memory["looked_around"] = True
-        away = turn_to(poses[best][2], here[2])
-        if blocked:
-            return 67.5 if situation.draw("aside").random() < 0.5 else -67.5
-        return away
+    def _looking_around(self, situation: Situation, distances: list[float], poses: list[Pose]) -> bool:
+        if not situation.memory.get("looked_around"):
+            seen = headings_seen(poses, poses[0])
+            situation.memory["looked_around"] = bool(
+                seen.all() or min(distances) < self.views.config.found_below
+            )
+        return not situation.memory["looked_around"]
 
     @staticmethod
-    def _turn_step(situation: Situation) -> float:
-        turns = [abs(p.yaw_deg) for p in situation.vocabulary.primitives if p.yaw_deg]
-        return turns[0] if turns else 22.5
+    def _turning(paths: np.ndarray) -> list[np.ndarray]:
+        """Values of all plans for: turn left, turn right, walk ahead."""
+        end = paths[:, -1]
+        return [end[:, 2], -end[:, 2], end[:, 0]]
 
-    @staticmethod
-    def _plan(situation: Situation, turns: int):  # type: ignore[no-untyped-def]
-        left = next(p.name for p in situation.vocabulary.primitives if p.yaw_deg > 0)
-        right = next(p.name for p in situation.vocabulary.primitives if p.yaw_deg < 0)
-        ahead = next(p.name for p in situation.vocabulary.primitives if p.forward > 0)
-        names = [left if turns > 0 else right] * abs(turns) + [ahead] * situation.horizon
-        return situation.vocabulary.plan(names[: situation.horizon])
+    def _walking(
+        self, situation: Situation, distances: list[float], poses: list[Pose], paths: np.ndarray
+    ) -> list[np.ndarray]:
+        """Values of all plans for: straight on, to the left, to the right, each along the familiar heading."""
+        end, best = paths[:, -1], poses[int(np.argmin(distances))]
+        if self._going_back(situation, best, poses[-1]):
+            gap = np.hypot(*(end[:, :2] - _seen_from(poses[-1], best)).T)
+            return [-gap - 0.2 * aside * np.sign(end[:, 2]) for aside in (0, 1, -1)]
+        turn = turn_to(self._promising(situation, distances, poses)[2], poses[-1][2])
+        if abs(turn) > 60:  # first of all turn round
+            return [-_off(end[:, 2], turn + aside) / 22.5 + end[:, 0] for aside in (0.0, 67.5, -67.5)]
+        c, s = np.cos(np.radians(turn)), np.sin(np.radians(turn))
+        ahead, left = c * end[:, 0] + s * end[:, 1], c * end[:, 1] - s * end[:, 0]
+        # Plans that walk before they turn go the wrong way first.
+        late = _off(paths[:, 1:, 2], turn).mean(axis=1) / 180
+        aside, base = self.views.config.aside, ahead - _off(end[:, 2], turn) / 22.5 - late
+        values = [
+            base - 3 * np.abs(left),
+            base - 9.0 * (left < aside) - 0.3 * left,
+            base - 9.0 * (left > -aside) + 0.3 * left,
+        ]
+        span = min(situation.execute, len(distances) - 1)
+        blocked = any(bool(o.extra.get("collided", False)) for o in situation.history[-1 - span :])
+        if blocked or distances[-1] > distances[-1 - span] + 0.02:
+            sides = [1, 2] if situation.draw("side").random() < 0.5 else [2, 1]
+            return [values[sides[0]], values[sides[1]], values[0]]
+        return values
+
+    def _promising(self, situation: Situation, distances: list[float], poses: list[Pose]) -> Pose:
+        """The view to follow: the closest one, unless walking its way was blocked again and again."""
+        views = np.array(poses)
+        blame = np.zeros(len(views))
+        for i, seen in enumerate(situation.history[1:]):
+            if bool(seen.extra.get("collided", False)):
+                near = np.hypot(views[:, 0] - poses[i][0], views[:, 1] - poses[i][1]) < 1.0
+                blame += near & (_off(views[:, 2], poses[i][2]) < 34)
+        return poses[int(np.argmin(np.array(distances) + self.views.config.blame * blame))]
+
+    def _going_back(self, situation: Situation, best: Pose, here: Pose) -> bool:
+        """Whether the budget runs out and the best place so far is elsewhere."""
+        left = situation.budget - situation.decision
+        return left <= self.views.config.return_with and np.hypot(best[0] - here[0], best[1] - here[1]) > 0.2
 
 
 class GoalReviser:
-    """Stops where the real view is the goal; otherwise takes the plan whose views come closest to it."""
+    """Stops where the real view is the goal; otherwise takes the plan whose new views come closest to it."""
 
     def __init__(self, views: GoalViews) -> None:
         self.views = views
 
     async def revise(self, situation: Situation, candidates: Sequence[Candidate]) -> Decision:
         """Stop, the best imagined plan, or the first proposal when nothing is imagined."""
-        now = (await self.views.real(situation))[-1]
-        if now < self.views.config.stop_below:
-            return Decision((), None, tuple(None for _ in candidates), "this looks like the goal", stop=True)
+        config, distances, poses = self.views.config, await self.views.real(situation), odometry(situation)
+        nothing = tuple(None for _ in candidates)
+        if min(d for d, p in zip(distances, poses) if self._here(p, poses[-1])) < config.stop_below:
+            return Decision((), None, nothing, "this looks like the goal", stop=True)
+        best = poses[int(np.argmin(distances))]
+        back = situation.budget - situation.decision <= config.return_with and self._here(best, poses[-1])
+        if situation.decision == situation.budget - 1 or (back and min(distances) < 2 * config.stop_below):
+            return Decision((), None, nothing, "the budget is used up", stop=True)
         if any(c.rollout is None for c in candidates):
             return first_proposal(candidates)
-        scores = []
-        for c in candidates:
-            assert c.rollout is not None
-            scores.append(-min(await self.views.distances(situation, [f.rgb for f in c.rollout.frames])))
-        return select(candidates, scores, self.views.config.rather, "comes closest to the goal picture")
+        judged = [await self._judge(situation, c) for c in candidates]
+        scores = tuple(j.score for j in judged)
+        if min(j.here for j in judged) < config.stop_below:
+            return Decision((), None, scores, "one turn further it would look like the goal", stop=True)
+        if distances[-1] < config.peak_below and max(scores) < -distances[-1] - config.rather:
+            return Decision((), None, scores, "no plan comes closer than this", stop=True)
+        decision = select(candidates, scores, config.rather, "comes closest to the goal picture")
+        best = judged[decision.chosen or 0].best
+        # Past its best view, a plan is of no interest.
+        return replace(decision, actions=decision.actions[: best + 1])
+
+    def _here(self, pose: tuple[float, ...], here: Pose) -> bool:
+        return float(np.hypot(pose[0] - here[0], pose[1] - here[1])) <= self.views.config.same_place
+
+    async def _judge(self, situation: Situation, candidate: Candidate) -> Judged:
+        """The plan's best view, where places visited before count as farther from the goal.
+
+        Without that, the agent turns to and fro between two views that it has already seen.
+        """
+        assert candidate.rollout is not None
+        poses, config = odometry(situation), self.views.config
+        visits = Counter(map(_cell, poses))
+        path = intended_path(candidate.plan, *poses[-1])[1:]
+        looked = range(len(path))[:: -config.stride]
+        frames = [candidate.rollout.frames[i].rgb for i in looked]
+        distances = await self.views.distances(situation, frames)
+        worth, here = [], 1.0
+        for i, d, frame in zip(looked, distances, frames):
+            stuck = np.array_equal(frame, situation.observation.rgb)
+            place = poses[-1] if stuck else tuple(path[i])
+            worth.append((d + config.revisit * visits[_cell(place)], i))
+            if self._here(place, poses[-1]):
+                here = min(here, d)
+        value, best = min(worth)
+        return Judged(-value, best, here)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the reviser thinks of a candidate."""
+
+    score: float
+    best: int
+    """Index of the view that comes closest to the goal picture."""
+    here: float
+    """Smallest distance among the views from the present place."""
+
+
+def _seen_from(here: Pose, place: tuple[float, ...]) -> np.ndarray:
+    """A place [2] in the frame of a pose: metres ahead and to the left."""
+    c, s = np.cos(np.radians(here[2])), np.sin(np.radians(here[2]))
+    dx, dy = place[0] - here[0], place[1] - here[1]
+    return np.array([c * dx + s * dy, c * dy - s * dx])
+
+
+def _off(yaw: np.ndarray, wanted: float) -> np.ndarray:
+    """Degrees, 0 to 180, between headings and a wanted one."""
+    return np.abs((yaw - wanted + 180) % 360 - 180)
+
+
+def _cell(pose: tuple[float, ...]) -> tuple[int, int, int]:
+    """Places within a step and headings within a turn fall into one cell."""
+    return round(pose[0] / 0.15), round(pose[1] / 0.15), round(pose[2] / 22.5) % 16
+
+
+def _blocked_steps(situation: Situation, poses: list[Pose], paths: np.ndarray) -> np.ndarray:
+    """float64 [P]: for each plan, how many of its steps were found to be blocked before."""
+    here = poses[-1]
+    c, s = np.cos(np.radians(here[2])), np.sin(np.radians(here[2]))
+    x, y = here[0] + c * paths[..., 0] - s * paths[..., 1], here[1] + s * paths[..., 0] + c * paths[..., 1]
+    walks = np.linalg.norm(np.diff(paths[..., :2], axis=1), axis=2) > 0
+    count = np.zeros(len(paths))
+    for i, seen in enumerate(situation.history[1:]):
+        if bool(seen.extra.get("collided", False)):
+            bx, by, heading = poses[i]
+            near = (np.hypot(x[:, :-1] - bx, y[:, :-1] - by) < 0.25) & (
+                _off(paths[:, :-1, 2] + here[2], heading) < 12
+            )
+            count += (near & walks).any(axis=1)
+    return count

@@ -115,19 +115,23 @@ def _can_be_seen(
 
 
 def _image_goal(scene: str, rng: np.random.Generator) -> Iterator[tuple[dict, dict]]:
-    """Goals 1 to 4 m of walking away whose view shows furniture and shares something with the start."""
+    """Goals 0.7 to 2 m of walking away that lie roughly the way their picture looks, whose view shows
+    furniture, and of which enough can be seen from the start when turning around."""
     world = _world(scene)
     nav = world.loaded.nav
     for _ in range(TRIES):
         a, b = _point(nav, rng), _point(nav, rng)
         yaw_a, yaw_b = (TURN * int(rng.integers(16)) for _ in range(2))
-        if not (nav.is_free(a) and nav.is_free(b)) or not 1.0 <= (length := nav.geodesic(a, b)) <= 4.0:
+        if not (nav.is_free(a) and nav.is_free(b)) or not 0.7 <= math.dist(a, b) <= 1.8:
+            continue
+        towards = math.degrees(math.atan2(b[1] - a[1], b[0] - a[0]))
+        if abs((towards - yaw_b + 180) % 360 - 180) > 30 or not 0.7 <= (length := nav.geodesic(a, b)) <= 2.0:
             continue
         goal = world.view(world.pose(*b, yaw_b))
         assert goal.depth is not None and goal.segmentation is not None
         things = {i for i in np.unique(goal.segmentation) if i in world.loaded.things}
         furniture = sum(not world.loaded.things[i].structure for i in things)
-        if furniture < 3 or np.median(goal.depth) < 1.0 or (shared := shared_view(world, goal, a)) < 0.35:
+        if furniture < 2 or np.median(goal.depth) < 1.0 or (shared := shared_view(world, goal, a)) < 0.5:
             continue
         yield (
             {"position": list(a), "yaw_deg": yaw_a},

@@ -10,8 +10,8 @@ import time
 
 import numpy as np
 import pytest
-from fakes import FakeModel, FakeTask, fake_agent
 
+from fakes import FakeModel, FakeTask, fake_agent
 from worldloop.engine import RunSettings, run
 from worldloop.runs import read_run, table_digest
 

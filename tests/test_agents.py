@@ -1,0 +1,150 @@
+"""Agents: proposals are plans of the right number and length, memory works, revisers choose as they should."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from worldloop.actions import NAVIGATION
+from worldloop.agents import AGENTS
+from worldloop.agents.motion import all_plans, bearing, pixel_bearing
+from worldloop.agents.odometry import headings_seen, odometry, turn_to
+from worldloop.agents.orbit import OrbitProposer
+from worldloop.agents.proposers import BeamProposer, EnumerateProposer, RandomProposer
+from worldloop.agents.recognition import first_proposal, select
+from worldloop.core import Action, Candidate, Goal, InputError, Observation, Situation, generator
+from worldloop.core.actions import Vocabulary
+
+BLACK = np.zeros((128, 128, 3), np.uint8)
+
+
+async def inline(function, *args):
+    return function(*args)
+
+
+def situation(rollouts=3, horizon=4, history=None, actions=(), **memory) -> Situation:
+    return Situation(
+        goal=Goal("look", image=BLACK),
+        vocabulary=NAVIGATION,
+        budget=10,
+        rollouts=rollouts,
+        horizon=horizon,
+        execute=1,
+        compute=inline,
+        draw=lambda purpose, *more: generator(0, purpose, *more),
+        history=list(history or [seen()]),
+        actions=[Action(a) for a in actions],
+        memory=dict(memory),
+    )
+
+
+def seen(box=None, collided=False) -> Observation:
+    extra = {"collided": np.array(collided)}
+    if box is not None:
+        extra["target_box"] = np.array(box, np.float32)
+    return Observation(BLACK, extra=extra)
+
+
+def propose(proposer, s: Situation) -> list[Candidate]:
+    return asyncio.run(proposer.propose(s))
+
+
+@pytest.mark.parametrize(
+    "proposer", [RandomProposer(), BeamProposer(), OrbitProposer()], ids=lambda p: type(p).__name__
+)
+@pytest.mark.parametrize("rollouts", [1, 2, 5, 11])
+def test_m_different_plans_of_l_actions(proposer, rollouts):
+    candidates = propose(proposer, situation(rollouts=rollouts))
+    assert len(candidates) == rollouts
+    assert all(len(c.plan) == 4 and "stop" not in c.plan.names for c in candidates)
+    assert len({c.plan for c in candidates}) == rollouts
+    assert [c.prior for c in candidates] == sorted((c.prior for c in candidates), reverse=True)
+
+
+def test_no_more_plans_than_there_are():
+    assert len(propose(RandomProposer(), situation(rollouts=50, horizon=2))) == 9
+    assert len(propose(EnumerateProposer(), situation(rollouts=50))) == 3
+
+
+def test_orbit_offers_both_sides_and_keeps_the_object_in_view():
+    candidates = propose(OrbitProposer(), situation(rollouts=2, history=[seen(box=(50, 50, 78, 100))]))
+    plans, paths = all_plans(NAVIGATION, 4)
+    ends = np.stack([paths[plans.index(c.plan)][-1] for c in candidates])
+    assert ends[0, 1] * ends[1, 1] < 0  # one to the left, one to the right
+    assert all(abs(bearing(e, np.array([2.0, 0.0]))) < 50 for e in ends)
+
+
+def test_orbit_turns_to_an_object_at_the_edge():
+    for box, name in (((100, 50, 127, 90), "turn_right"), ((0, 50, 27, 90), "turn_left")):
+        candidates = propose(OrbitProposer(), situation(rollouts=3, history=[seen(box=box)]))
+        assert any(name in c.plan.names for c in candidates)
+
+
+def test_orbit_avoids_walking_into_what_just_blocked_it():
+    blocked = situation(
+        history=[seen((50, 50, 78, 100)), seen((50, 50, 78, 100), collided=True)], actions=["move_forward"]
+    )
+    assert all(c.plan.names[0] != "move_forward" for c in propose(OrbitProposer(), blocked))
+
+
+def test_dead_reckoning_skips_blocked_steps():
+    s = situation(
+        history=[seen(), seen(), seen(collided=True), seen()],
+        actions=["move_forward", "move_forward", "turn_left"],
+    )
+    poses = odometry(s)
+    assert (
+        poses[1] == pytest.approx((0.2, 0, 0))
+        and poses[2] == poses[1]
+        and poses[3] == pytest.approx((0.2, 0, 22.5))
+    )
+    s.history.append(seen())
+    s.actions.append(Action("move_forward"))
+    assert len(odometry(s)) == 5
+    assert headings_seen(poses, poses[0]).sum() == 2
+    assert turn_to(10, 350) == pytest.approx(20) and turn_to(-170, 170) == pytest.approx(20)
+
+
+def test_geometry_of_views():
+    assert pixel_bearing(0, 128, 90) == pytest.approx(45)
+    assert pixel_bearing(64, 128, 90) == 0
+    assert bearing(np.array([0.0, 0.0, 90.0]), np.array([0.0, 1.0])) == pytest.approx(0)
+
+
+def test_too_many_plans_to_enumerate_and_continuous_vocabularies():
+    with pytest.raises(InputError, match="too many to enumerate"):
+        all_plans(NAVIGATION, 12)
+    box = Vocabulary("box", fields=("x",), low=(0.0,), high=(1.0,))
+    with pytest.raises(InputError, match="named primitives"):
+        all_plans(box, 2)
+
+
+def test_selection_needs_a_margin():
+    candidates = [Candidate(NAVIGATION.plan([n])) for n in ("turn_left", "turn_right")]
+    assert first_proposal(candidates).chosen == 0
+    assert select(candidates, [0.5, 0.505], 0.02, "x").chosen == 0
+    assert select(candidates, [0.5, 0.6], 0.02, "x").chosen == 1
+
+
+def test_agents_by_name():
+    for name in AGENTS.names():
+        assert AGENTS.create(name, task="image-goal").name == name
+    with pytest.raises(InputError, match="register your own"):
+        AGENTS.create("heuristic", task="juggling")
+
+
+def test_goal_seeker_looks_around_first_and_stops_at_the_goal():
+    agent = AGENTS.create("heuristic", task="image-goal")
+    rng = np.random.default_rng(0)
+    other = Observation(
+        rng.integers(0, 255, (128, 128, 3), dtype=np.uint8), extra={"collided": np.array(False)}
+    )
+    s = situation(horizon=5, history=[other])
+    candidates = propose(agent.proposer, s)
+    assert candidates[0].plan.names[0] == "turn_left" and len(candidates) == 3
+    decision = asyncio.run(agent.reviser.revise(s, candidates))
+    assert not decision.stop and decision.chosen == 0
+    there = situation(horizon=5)  # the view is the goal picture
+    assert asyncio.run(agent.reviser.revise(there, propose(agent.proposer, there))).stop

@@ -30,7 +30,7 @@ SMALL = r.TrainConfig(
     test_scenes=2,
     styles=("A",),
     view=VIEW,
-    head=HeadConfig(hidden=16, epochs=15, patience=15, batch=32, views=3),
+    head=HeadConfig(hidden=32, dropout=0.2, learning_rate=3e-3, epochs=15, patience=15, batch=32, views=3),
 )
 
 

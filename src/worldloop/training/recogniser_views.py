@@ -47,7 +47,13 @@ class ViewConfig:
     min_pixels: int = 12
     """A view is kept if so many pixels of the target are in sight, or `min_share` of it and 4 pixels."""
     min_share: float = 0.03
-    free_share: float = 0.15
+    hard_share: float = 0.4
+    """Views (of walks: first views) sought where the target is mostly hidden or small in the picture. Left to
+    chance these are rare, and the head would be too sure of them."""
+    hard_visible: float = 0.5
+    """A view is hard below this visible share, or with at most `hard_pixels` of the target in sight."""
+    hard_pixels: int = 50
+    free_share: float = 0.1
     """Training views kept whatever is in sight. An agent gets the box of a hidden target too, and must be
     unsure then; for the same reason only the first view of a walk has to show something."""
     categories: tuple[str, ...] | None = None
@@ -122,7 +128,11 @@ def _scene_views(scene: str, config: ViewConfig, perception: Perception, walk: b
         place = None
         for _ in range(config.views_per_target):
             free = place is not None if walk else random.random() < config.free_share
-            view = sample_view(loaded, thing, config, random, near=place if walk else None, free=free)
+            view = None
+            if not free and random.random() < config.hard_share:
+                view = sample_view(loaded, thing, config, random, hard=True)
+            if view is None:
+                view = sample_view(loaded, thing, config, random, near=place if walk else None, free=free)
             if view is None:
                 break
             place = (float(view.pose[0, 3]), float(view.pose[1, 3]))
@@ -186,11 +196,12 @@ def sample_view(
     random: np.random.Generator,
     near: tuple[float, float] | None = None,
     free: bool = False,
+    hard: bool = False,
 ) -> View | None:
     """A random view with a thing's box in it, or None when `ATTEMPTS` draws found no such place.
 
     near: the place of the view before, from which this one is a step away. free: whether the thing itself
-    may be hidden.
+    may be hidden. hard: whether it must be mostly hidden or small.
     """
     middle = (np.array(thing.lower[:2]) + np.array(thing.upper[:2])) / 2
     for _ in range(ATTEMPTS):
@@ -209,6 +220,8 @@ def sample_view(
         seen = loaded.visibility.visible_pixels(thing.id, pose, config.size, config.hfov_deg)
         alone = loaded.visibility.unoccluded_pixels(thing.id, pose, config.size, config.hfov_deg)
         share = seen / max(alone, seen, 1)
+        if hard and share >= config.hard_visible and seen > config.hard_pixels:
+            continue
         if free or seen >= config.min_pixels or (seen >= 4 and share >= config.min_share):
             return View(pose, box, share, away)
     return None

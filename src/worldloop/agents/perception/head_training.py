@@ -26,12 +26,12 @@ class HeadConfig:
     """Settings of `train_head`."""
 
     hidden: int = 256
-    dropout: float = 0.4
+    dropout: float = 0.6
     learning_rate: float = 1e-3
-    weight_decay: float = 0.05
+    weight_decay: float = 0.3
     batch: int = 256
-    epochs: int = 60
-    patience: int = 8
+    epochs: int = 40
+    patience: int = 6
     """Epochs without a better validation loss before training stops."""
     label_smoothing: float = 0.05
     balance: float = 0.5

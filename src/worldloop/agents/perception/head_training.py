@@ -79,7 +79,13 @@ def train_head(
     if shared:
         raise SplitError(f"scenes in training and validation: {', '.join(sorted(shared)[:3])}")
     started = time.perf_counter()
-    head, steps = _fit(train, validation, len(classes), config)
+    threads = torch.get_num_threads()
+    # Sums then have one order on every machine, and busy neighbours cannot stall a step.
+    torch.set_num_threads(1)
+    try:
+        head, steps = _fit(train, validation, len(classes), config)
+    finally:
+        torch.set_num_threads(threads)
     recogniser = Recogniser(halve(head), tuple(classes))
     logits = recogniser.logits(validation.vectors)
     sequences, answers = view_sequences(validation, config.views)

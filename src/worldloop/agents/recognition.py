@@ -18,10 +18,12 @@ NOTHING_SEEN = Belief(None, 0.0)
 class EvidenceConfig:
     """How views become a belief."""
 
-    imagined_weight: float = 1.0
+    imagined_weight: float = 0.6
     """What an imagined view counts, beside 1 for a real one."""
-    stride: int = 2
+    stride: int = 1
     """Of the imagined frames every n-th is looked at, counted from the last one."""
+    sharpness: float = 2.0
+    """A view counts by its own top probability to this power: what is hardly seen hardly counts."""
     smallest: float = 3.0
     """Pixels; a target whose box has a shorter side is not looked at."""
 
@@ -58,7 +60,16 @@ class Evidence:
         if not len(logits):
             return NOTHING_SEEN
         weights = np.concatenate([np.ones(len(real)), np.full(len(imagined), self.config.imagined_weight)])
+        weights = weights * self.clarity(logits) ** self.config.sharpness
         return self.recogniser.belief(logits, weights, situation.goal.classes)
+
+    def clarity(self, logits: np.ndarray) -> np.ndarray:
+        """float64 [V]: how sure each view is on its own, 0 to 1."""
+        return np.array([self.recogniser.probabilities(row[None]).max() for row in logits])
+
+    def clearest(self, logits: np.ndarray) -> np.ndarray:
+        """The surest of a plan's views [1,C]: the others repeat it, and repetition is no evidence."""
+        return logits[[int(self.clarity(logits).argmax())]] if len(logits) else logits
 
     async def _look(self, situation: Situation, views: Sequence[Observation]) -> list[np.ndarray]:
         marked = [
@@ -86,28 +97,27 @@ class RecogniserAnswerer:
     async def answer(self, situation: Situation, imagined: Sequence[Candidate] = ()) -> Belief:
         """The belief; its confidence is 0 while the target has never been in view."""
         real = await self.evidence.real(situation)
-        views = [await self.evidence.imagined(situation, c) for c in imagined]
+        views = [self.evidence.clearest(await self.evidence.imagined(situation, c)) for c in imagined]
         return self.evidence.belief(situation, real, np.concatenate([real[:0], *views]))
 
 
 @dataclass(frozen=True)
 class ConfidenceReviser:
-    """Score-and-select: the plan after whose views the answerer would be surest."""
+    """Score-and-select: the plan that leads past the clearest single view of the target."""
 
     evidence: Evidence
-    margin: float = 0.02
+    margin: float = 0.05
     """Another plan must promise this much more confidence than the first one."""
 
     async def revise(self, situation: Situation, candidates: Sequence[Candidate]) -> Decision:
         """The best candidate by imagined confidence, or the first proposal when nothing is imagined."""
         if any(c.rollout is None for c in candidates):
             return first_proposal(candidates)
-        real = await self.evidence.real(situation)
         scores = []
         for c in candidates:
-            views = await self.evidence.imagined(situation, c)
-            scores.append(round(self.evidence.belief(situation, real, views).confidence, 6))
-        return select(candidates, scores, self.margin, "promises the surest answer")
+            clarity = self.evidence.clarity(await self.evidence.imagined(situation, c))
+            scores.append(round(float(clarity.max(initial=0.0)), 6))
+        return select(candidates, scores, self.margin, "promises the clearest view")
 
 
 def first_proposal(candidates: Sequence[Candidate], reason: str = "first proposal") -> Decision:

@@ -56,7 +56,7 @@ def _recognition(scene: str, rng: np.random.Generator) -> Iterator[tuple[dict, d
             by_category.setdefault(thing.category, []).append(thing)
     if not by_category:
         return
-    categories, used = sorted(by_category), set()
+    categories, used, extremes = sorted(by_category), set(), 0
     for _ in range(TRIES):
         category = categories[rng.integers(len(categories))]
         things = by_category[category]
@@ -72,10 +72,11 @@ def _recognition(scene: str, rng: np.random.Generator) -> Iterator[tuple[dict, d
             continue
         whole, seen = world.unoccluded_pixels(thing.id, pose), world.visible_pixels(thing.id, pose)
         hidden = 1 - seen / whole if whole else 1.0
-        occluded = whole >= 80 and seen >= 6 and 0.65 <= hidden <= 0.97
-        extreme = 10 <= seen <= 50 and hidden < 0.65
-        if not (occluded or extreme) or not _can_be_seen(world, thing, (x, y), seen, rng):
+        occluded = whole >= 80 and seen >= 4 and hidden >= 0.75
+        extreme = 6 <= seen <= 40 and hidden < 0.75 and extremes < 0.25 * (1 + len(used))
+        if not (occluded or extreme) or not _side_matters(world, thing, (x, y), seen, rng, occluded):
             continue
+        extremes += extreme
         used.add(thing.id)
         kind = "occluded" if occluded else "extreme"
         goal = {"target": thing.id, "category": category, "difficulty": kind, "hidden": round(hidden, 3)}
@@ -96,22 +97,32 @@ def _start_near(
     return None
 
 
-def _can_be_seen(
-    world: HouseWorld, thing: Instance, start: tuple[float, float], seen: int, rng: np.random.Generator
+def _side_matters(
+    world: HouseWorld,
+    thing: Instance,
+    start: tuple[float, float],
+    seen: int,
+    rng: np.random.Generator,
+    occluded: bool,
 ) -> bool:
-    """Whether some place within 1.6 m of walking shows it much better."""
-    field = world.loaded.nav.distance_field(start)
-    centre = (np.array(thing.lower) + np.array(thing.upper)) / 2
+    """Whether some place within 1.3 m of walking shows a thing well, and for an occluded thing also whether
+    the way round matters: from one side of the line of sight it must stay mostly hidden."""
     nav = world.loaded.nav
-    near = np.argwhere(np.isfinite(field) & (field <= 1.6))
-    for cell in near[rng.permutation(len(near))[:40]]:
+    field = nav.distance_field(start)
+    centre = (np.array(thing.lower) + np.array(thing.upper)) / 2
+    near = np.argwhere(np.isfinite(field) & (field <= 1.3))
+    share = {True: 0.0, False: 0.0}
+    pixels = 0
+    for cell in near[rng.permutation(len(near))[:60]]:
         x, y = nav.centre_of(cell)
-        yaw = math.degrees(math.atan2(centre[1] - y, centre[0] - x))
-        pose = world.pose(x, y, yaw)
-        visible = world.visible_pixels(thing.id, pose)
-        if visible >= max(3 * seen, 60) and visible >= 0.5 * world.unoccluded_pixels(thing.id, pose):
-            return True
-    return False
+        pose = world.pose(x, y, math.degrees(math.atan2(centre[1] - y, centre[0] - x)))
+        visible, whole = world.visible_pixels(thing.id, pose), world.unoccluded_pixels(thing.id, pose)
+        across = (centre[0] - start[0]) * (y - start[1]) - (centre[1] - start[1]) * (x - start[0])
+        share[across > 0] = max(share[across > 0], visible / max(whole, 1))
+        pixels = max(pixels, visible)
+    if pixels < max(2 * seen, 60) or max(share.values()) < 0.5:
+        return False
+    return not occluded or min(share.values()) <= 0.6 * max(share.values())
 
 
 def _image_goal(scene: str, rng: np.random.Generator) -> Iterator[tuple[dict, dict]]:

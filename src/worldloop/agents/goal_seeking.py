@@ -193,9 +193,9 @@ class GoalReviser:
         if distances[-1] < config.peak_below and max(scores) < -distances[-1] - config.rather:
             return Decision((), None, scores, "no plan comes closer than this", stop=True)
         decision = select(candidates, scores, config.rather, "comes closest to the goal picture")
-        best = judged[decision.chosen or 0].best
         # Past its best view, a plan is of no interest.
-        return replace(decision, actions=decision.actions[: best + 1])
+        upto = judged[decision.chosen or 0].best + 1
+        return replace(decision, actions=decision.actions[:upto])
 
     def _here(self, pose: tuple[float, ...], here: Pose) -> bool:
         return float(np.hypot(pose[0] - here[0], pose[1] - here[1])) <= self.views.config.same_place

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from rich.table import Table
 
 from worldloop.agents import AGENTS
 from worldloop.cli.console import out, print_json
+from worldloop.core import Registry
 from worldloop.models import MODELS
 from worldloop.tasks import TASKS
 
-KINDS = {"tasks": TASKS, "models": MODELS, "agents": AGENTS}
+KINDS: dict[str, Registry[Any]] = {"tasks": TASKS, "models": MODELS, "agents": AGENTS}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

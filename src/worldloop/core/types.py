@@ -65,8 +65,10 @@ class Episode:
 class Simulator(Protocol):
     """A frozen copy of the environment's state that can be asked "what if". Privileged: it is the truth."""
 
-    key: str
-    """Identifies the state by content: equal keys give equal rollouts."""
+    @property
+    def key(self) -> str:
+        """Identifies the state by content: equal keys give equal rollouts."""
+        ...
 
     def rollout(self, plan: Plan) -> tuple[Observation, ...]:
         """The L true observations that the plan would bring; the environment itself does not move."""

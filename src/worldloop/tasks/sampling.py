@@ -56,7 +56,8 @@ def _recognition(scene: str, rng: np.random.Generator) -> Iterator[tuple[dict, d
             by_category.setdefault(thing.category, []).append(thing)
     if not by_category:
         return
-    categories, used, extremes = sorted(by_category), set(), 0
+    categories, extremes = sorted(by_category), 0
+    used: set[int] = set()
     for _ in range(TRIES):
         category = categories[rng.integers(len(categories))]
         things = by_category[category]

@@ -18,8 +18,10 @@ NOTHING_SEEN = Belief(None, 0.0)
 class EvidenceConfig:
     """How views become a belief."""
 
-    imagined_weight: float = 0.6
+    imagined_weight: float = 1.0
     """What an imagined view counts, beside 1 for a real one."""
+    keep: int = 4
+    """Imagined views that are remembered over the episode: the clearest ones."""
     stride: int = 1
     """Of the imagined frames every n-th is looked at, counted from the last one."""
     sharpness: float = 2.0
@@ -68,8 +70,9 @@ class Evidence:
         return np.array([self.recogniser.probabilities(row[None]).max() for row in logits])
 
     def clearest(self, logits: np.ndarray) -> np.ndarray:
-        """The surest of a plan's views [1,C]: the others repeat it, and repetition is no evidence."""
-        return logits[[int(self.clarity(logits).argmax())]] if len(logits) else logits
+        """The surest of the imagined views so far; more of them mostly repeat one another."""
+        order = np.argsort(-self.clarity(logits), kind="stable")
+        return logits[order[: self.config.keep]]
 
     async def _look(self, situation: Situation, views: Sequence[Observation]) -> list[np.ndarray]:
         marked = [
@@ -97,8 +100,11 @@ class RecogniserAnswerer:
     async def answer(self, situation: Situation, imagined: Sequence[Candidate] = ()) -> Belief:
         """The belief; its confidence is 0 while the target has never been in view."""
         real = await self.evidence.real(situation)
-        views = [self.evidence.clearest(await self.evidence.imagined(situation, c)) for c in imagined]
-        return self.evidence.belief(situation, real, np.concatenate([real[:0], *views]))
+        bank = situation.memory.setdefault("imagined_logits", real[:0])
+        views = [await self.evidence.imagined(situation, c) for c in imagined]
+        bank = self.evidence.clearest(np.concatenate([bank, *views]))
+        situation.memory["imagined_logits"] = bank
+        return self.evidence.belief(situation, real, bank)
 
 
 @dataclass(frozen=True)

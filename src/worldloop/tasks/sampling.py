@@ -18,6 +18,8 @@ from worldloop.tasks.image_goal import ImageGoal
 
 TURN = 22.5
 TRIES = 4000
+REACH = 0.8
+"""Metres of walking from which a target must be well seen: ten actions bring no one much farther."""
 Sampler = Callable[[str, np.random.Generator], Iterator[tuple[dict, dict]]]
 
 
@@ -106,12 +108,12 @@ def _side_matters(
     rng: np.random.Generator,
     occluded: bool,
 ) -> bool:
-    """Whether some place within 1.3 m of walking shows a thing well, and for an occluded thing also whether
+    """Whether some place within reach shows a thing well, and for an occluded thing also whether
     the way round matters: from one side of the line of sight it must stay mostly hidden."""
     nav = world.loaded.nav
     field = nav.distance_field(start)
     centre = (np.array(thing.lower) + np.array(thing.upper)) / 2
-    near = np.argwhere(np.isfinite(field) & (field <= 1.3))
+    near = np.argwhere(np.isfinite(field) & (field <= REACH))
     share = {True: 0.0, False: 0.0}
     pixels = 0
     for cell in near[rng.permutation(len(near))[:60]]:

@@ -1,0 +1,51 @@
+"""The main comparison: every control and the point cloud on the full test lists (about an hour on two cores).
+
+Runs (or resumes) runs/test and writes benchmarks/results/closed_loop.json: the leaderboard, and how sharp the
+frames were that each model imagined.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from scipy.ndimage import laplace
+
+from worldloop.cli.main import main as worldloop
+from worldloop.runs import Run, find_runs, read_run
+from worldloop.view.leaderboard import leaderboard
+
+ROOT = Path(__file__).resolve().parents[1]
+RUNS = ROOT / "runs" / "test"
+MODELS = "none,oracle,pointcloud,rotate-only,oracle-blur,oracle-wrong,shuffled,blind,frozen"
+
+
+def sharpness(run: Run) -> float | None:
+    """Mean over imagined frames of the variance of the Laplacian of the grey image; None without frames."""
+    keys = {key for row in run.candidates.column("frames").to_pylist() for key in row}
+    if not keys:
+        return None
+    return float(np.mean([laplace(run.frame(k).mean(axis=2)).var() for k in sorted(keys)]))
+
+
+def main() -> None:
+    """Run what is missing and write the figures."""
+    status = worldloop(["run", "--model", MODELS, "--split", "test", "--out", str(RUNS)])
+    if status:
+        raise SystemExit(status)
+    runs = [read_run(folder) for folder in find_runs(RUNS)]
+    result = {
+        "leaderboard": leaderboard(runs).to_dict(),
+        "sharpness": {f"{r.header.spec['task']}/{r.header.spec['model']}": sharpness(r) for r in runs},
+        "seconds": {
+            f"{r.header.spec['task']}/{r.header.spec['model']}": round(r.header.seconds, 1) for r in runs
+        },
+    }
+    path = ROOT / "benchmarks" / "results" / "closed_loop.json"
+    path.write_text(json.dumps(result, indent=1, sort_keys=True) + "\n")
+    print(f"{path}: {len(runs)} runs")
+
+
+if __name__ == "__main__":
+    main()

@@ -16,12 +16,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from fakes import FakeModel, FakeTask, fake_agent  # noqa: E402
 from worldloop.agents import AGENTS  # noqa: E402
 from worldloop.engine import RunSettings, run  # noqa: E402
 from worldloop.models import MODELS  # noqa: E402
 from worldloop.runs import read_run  # noqa: E402
 from worldloop.tasks import TASKS  # noqa: E402
+
+from fakes import FakeModel, FakeTask, fake_agent  # noqa: E402
 
 OUTSIDE = ("act", "simulate", "perceive")
 

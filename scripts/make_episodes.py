@@ -6,7 +6,6 @@ import argparse
 from pathlib import Path
 
 from worldloop.envs.house.generate import scene_ids
-
 from worldloop.tasks.episodes import write_episodes
 from worldloop.tasks.sampling import sample_episodes
 

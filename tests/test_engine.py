@@ -7,12 +7,13 @@ import logging
 import numpy as np
 import pytest
 
-from fakes import FakeModel, FakeTask, fake_agent
 from worldloop.core import Budgets, Decision, InputError, RunFolderError
 from worldloop.engine import Limits, RolloutCache, RunSettings, run
 from worldloop.engine.cache import _pack, _unpack
 from worldloop.models.controls import Frozen, NoModel, Oracle
 from worldloop.runs import read_run, table_digest
+
+from fakes import FakeModel, FakeTask, fake_agent
 
 
 def go(folder, task=None, model=None, agent=None, **settings):

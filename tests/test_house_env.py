@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from house_boxes import box_room
 from worldloop.actions.navigation import NAVIGATION
 from worldloop.core import Action, Episode, InputError, Primitive, Simulator, Vocabulary
 from worldloop.envs import register
@@ -19,6 +18,8 @@ from worldloop.envs.house import scenes
 from worldloop.envs.house.gym_env import HouseEnv
 from worldloop.envs.house.scenes import load_scene, register_scene
 from worldloop.envs.house.world import HouseWorld
+
+from house_boxes import box_room
 
 CRATE, POLE, SCREEN = 7, 8, 9
 EXTRA = (

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from house_boxes import box_room, scene_of
 from worldloop.core import InputError
 from worldloop.envs.house.navigation import CELL, RADIUS, NavGrid
+
+from house_boxes import box_room, scene_of
 
 CRATES = (
     ("crate", (0.8, 0.2, 0.2), (2.0, 1.0, 0.0), (3.0, 3.0, 0.9)),

@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from house_boxes import box_room
 from worldloop.core import InputError
 from worldloop.envs.house import embree
 from worldloop.envs.house.embree import library
 from worldloop.envs.house.light import BakedLight, bake, bake_light, sample_grid
 from worldloop.envs.house.render import Renderer, camera_pose, level_pose, panorama_rays, pinhole_rays
+
+from house_boxes import box_room
 
 CRATE, SHELF = 7, 8
 EXTRA = (

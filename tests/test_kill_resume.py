@@ -11,9 +11,10 @@ import time
 import numpy as np
 import pytest
 
-from fakes import FakeModel, FakeTask, fake_agent
 from worldloop.engine import RunSettings, run
 from worldloop.runs import read_run, table_digest
+
+from fakes import FakeModel, FakeTask, fake_agent
 
 SETTINGS = RunSettings("fake", "fake", concurrency=4, keep_frames=2)
 

@@ -7,14 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fakes import SIZE, FakeSimulator, look
-from house_boxes import box_room
 from worldloop.actions import NAVIGATION, intended_path
 from worldloop.core import Episode, InputError, Observation, Query
 from worldloop.core.errors import ModelError
 from worldloop.envs.house.scenes import load_scene, register_scene
 from worldloop.envs.house.world import HouseWorld
 from worldloop.models import MODELS
+
+from fakes import SIZE, FakeSimulator, look
+from house_boxes import box_room
 
 PLAN = NAVIGATION.plan(["turn_left", "move_forward", "move_forward", "turn_right"])
 OTHER = NAVIGATION.plan(["move_forward"] * 4)

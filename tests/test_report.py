@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from fakes import FakeModel, FakeTask, fake_agent
-from report_runs import handmade
 from worldloop.core import InputError, RunFolderError
 from worldloop.engine import RunSettings, run
 from worldloop.models.controls import Frozen, NoModel, Oracle
@@ -20,6 +18,9 @@ from worldloop.runs import Run, read_run
 from worldloop.view.report import write_report
 from worldloop.view.report_pictures import ENCODINGS, Pictures
 from worldloop.view.report_replay import make_replay, pick_episodes
+
+from fakes import FakeModel, FakeTask, fake_agent
+from report_runs import handmade
 
 VOID = {"meta", "input", "link", "br", "img", "hr"}
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'`{{7*7}}"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from report_runs import handmade
 from worldloop.runs import Run
 from worldloop.view.leaderboard import leaderboard
 from worldloop.view.report_paths import path_bounds, path_plot
 from worldloop.view.report_text import verdicts
+
+from report_runs import handmade
 
 
 def sentences(*found: Run) -> list[str]:

@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from house_boxes import box_room
 from worldloop.agents.perception import Perception, PerceptionConfig
 from worldloop.agents.perception.answerer import Recogniser, view_vectors
 from worldloop.agents.perception.head_training import HeadConfig
@@ -14,6 +13,8 @@ from worldloop.core import InputError, SplitError
 from worldloop.envs.house.scenes import load_scene, register_scene
 from worldloop.training import recogniser as r
 from worldloop.training import recogniser_views as v
+
+from house_boxes import box_room
 
 KINDS = (
     ("red_cube", (0.9, 0.1, 0.1), (0.5, 0.5, 0.5)),

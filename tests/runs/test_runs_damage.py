@@ -13,11 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from synthetic_run import IDS, header, write_run
 
 from worldloop.core import InputError, RunFolderError
 from worldloop.runs import EpisodeRecord, Run, RunHeader, RunWriter, find_runs, read_run, table_digest
 from worldloop.runs.schema import Entry
+
+from synthetic_run import IDS, header, write_run
 
 FILES = ("run.json", "journal.jsonl", "episodes.parquet", "decisions.parquet", "candidates.parquet")
 fuzz = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

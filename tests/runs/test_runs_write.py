@@ -15,11 +15,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from synthetic_run import IDS, entry, header, write_run
 
 from worldloop.core import InputError, RunFolderError
 from worldloop.runs import EpisodeRecord, RunWriter, find_runs, frame_hash, read_run, table_digest
 from worldloop.runs.tables import is_timing
+
+from synthetic_run import IDS, entry, header, write_run
 
 
 def test_round_trip(run: Path) -> None:

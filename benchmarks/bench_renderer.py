@@ -149,7 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--scene", default="house/train/A/0000")
     parser.add_argument("--seconds", type=float, default=2.0, help="time per figure")
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "renderer.json")
     options = parser.parse_args(arguments)
     result = {
         "machine": {"processor": platform.processor() or platform.machine(), "ray_packet": library().lanes},

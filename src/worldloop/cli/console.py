@@ -16,7 +16,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-out = Console()
+# Into a pipe or a log file, tables are as wide as they like to be.
+out = Console(width=None if sys.stdout.isatty() else 120)
 errors = Console(stderr=True)
 
 

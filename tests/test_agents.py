@@ -148,3 +148,11 @@ def test_goal_seeker_looks_around_first_and_stops_at_the_goal():
     assert not decision.stop and decision.chosen == 0
     there = situation(horizon=5)  # the view is the goal picture
     assert asyncio.run(agent.reviser.revise(there, propose(agent.proposer, there))).stop
+
+
+def test_clarity_is_the_top_probability_of_a_view_alone():
+    recogniser = AGENTS.create("heuristic", task="active-recognition").answerer.evidence.recogniser
+    logits = np.random.default_rng(0).normal(0, 3, (7, len(recogniser.classes))).astype(np.float32)
+    alone = [recogniser.probabilities(row[None]).max() for row in logits]
+    np.testing.assert_allclose(recogniser.clarity(logits), alone, rtol=1e-9)
+    assert recogniser.clarity(logits[:0]).shape == (0,)

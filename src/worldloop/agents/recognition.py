@@ -62,16 +62,12 @@ class Evidence:
         if not len(logits):
             return NOTHING_SEEN
         weights = np.concatenate([np.ones(len(real)), np.full(len(imagined), self.config.imagined_weight)])
-        weights = weights * self.clarity(logits) ** self.config.sharpness
+        weights = weights * self.recogniser.clarity(logits) ** self.config.sharpness
         return self.recogniser.belief(logits, weights, situation.goal.classes)
-
-    def clarity(self, logits: np.ndarray) -> np.ndarray:
-        """float64 [V]: how sure each view is on its own, 0 to 1."""
-        return np.array([self.recogniser.probabilities(row[None]).max() for row in logits])
 
     def clearest(self, logits: np.ndarray) -> np.ndarray:
         """The surest of the imagined views so far; more of them mostly repeat one another."""
-        order = np.argsort(-self.clarity(logits), kind="stable")
+        order = np.argsort(-self.recogniser.clarity(logits), kind="stable")
         return logits[order[: self.config.keep]]
 
     async def _look(self, situation: Situation, views: Sequence[Observation]) -> list[np.ndarray]:
@@ -121,7 +117,7 @@ class ConfidenceReviser:
             return first_proposal(candidates)
         scores = []
         for c in candidates:
-            clarity = self.evidence.clarity(await self.evidence.imagined(situation, c))
+            clarity = self.evidence.recogniser.clarity(await self.evidence.imagined(situation, c))
             scores.append(round(float(clarity.max(initial=0.0)), 6))
         return select(candidates, scores, self.margin, "promises the clearest view")
 

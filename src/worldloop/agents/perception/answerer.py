@@ -161,6 +161,15 @@ class Recogniser:
             p /= p.sum()
         return p
 
+    def clarity(self, logits: np.ndarray) -> np.ndarray:
+        """Calibrated top probability float64 [V] of each view [V,C] on its own."""
+        if not len(logits):
+            return np.zeros(0)
+        scaled = np.asarray(logits, np.float64) / self.fusion.temperature
+        odds = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+        top = 1.0 / odds.sum(axis=1)
+        return (1 - self.fusion.doubt) * top + self.fusion.doubt / logits.shape[1]
+
     def belief(
         self,
         logits: np.ndarray,

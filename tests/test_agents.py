@@ -156,3 +156,7 @@ def test_clarity_is_the_top_probability_of_a_view_alone():
     alone = [recogniser.probabilities(row[None]).max() for row in logits]
     np.testing.assert_allclose(recogniser.clarity(logits), alone, rtol=1e-9)
     assert recogniser.clarity(logits[:0]).shape == (0,)
+
+
+def test_the_recogniser_is_part_of_a_runs_identity():
+    assert len(AGENTS.create("heuristic", task="active-recognition").settings["recogniser"]) == 32

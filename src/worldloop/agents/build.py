@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict
 from functools import lru_cache
+from pathlib import Path
 
 from worldloop.agents.goal_seeking import GoalConfig, GoalProposer, GoalReviser, GoalViews
 from worldloop.agents.orbit import OrbitConfig, OrbitProposer
+from worldloop.agents.perception.answerer import shipped_recogniser_path
 from worldloop.agents.perception.service import Perception
 from worldloop.agents.proposers import BeamProposer, EnumerateProposer, RandomProposer
 from worldloop.agents.recognition import ConfidenceReviser, Evidence, EvidenceConfig, RecogniserAnswerer
@@ -41,6 +44,11 @@ def beam(task: str) -> Agent:
     return _agent(task, "beam", BeamProposer())
 
 
+def _content_hash(path: Path) -> str:
+    """Another recogniser is another agent: runs of the two must not be mixed."""
+    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+
+
 def _agent(task: str, name: str, proposer: Proposer | None) -> Agent:
     perception = shared_perception()
     reviser: Reviser
@@ -49,7 +57,7 @@ def _agent(task: str, name: str, proposer: Proposer | None) -> Agent:
         settings = {
             "orbit": asdict(OrbitConfig()),
             "evidence": asdict(evidence.config),
-            "recogniser": evidence.recogniser.card.get("weights", ""),
+            "recogniser": _content_hash(shipped_recogniser_path()),
         }
         answerer, reviser = RecogniserAnswerer(evidence), ConfidenceReviser(evidence)
         return Agent(

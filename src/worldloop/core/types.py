@@ -175,14 +175,12 @@ class WorldModel(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
-    """A plan with its rollout and, after revision, its score."""
+    """A plan with its rollout; revision's scores stand in the `Decision`."""
 
     plan: Plan
     prior: float = 0.0
     """How much the proposer likes it; higher is better."""
     rollout: Rollout | None = None
-    score: float | None = None
-    """How good revision found it; higher is better."""
     details: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -13,8 +13,8 @@ from worldloop.agents.motion import all_plans, bearing, pixel_bearing
 from worldloop.agents.odometry import headings_seen, odometry, turn_to
 from worldloop.agents.orbit import OrbitProposer
 from worldloop.agents.proposers import BeamProposer, EnumerateProposer, RandomProposer
-from worldloop.agents.recognition import first_proposal, select
-from worldloop.core import Action, Candidate, Goal, InputError, Observation, Situation, generator
+from worldloop.agents.recognition import Evidence, EvidenceConfig, Trust, first_proposal, select
+from worldloop.core import Action, Candidate, Goal, InputError, Observation, Rollout, Situation, generator
 from worldloop.core.actions import Vocabulary
 
 BLACK = np.zeros((128, 128, 3), np.uint8)
@@ -156,6 +156,94 @@ def test_clarity_is_the_top_probability_of_a_view_alone():
     alone = [recogniser.probabilities(row[None]).max() for row in logits]
     np.testing.assert_allclose(recogniser.clarity(logits), alone, rtol=1e-9)
     assert recogniser.clarity(logits[:0]).shape == (0,)
+
+
+class Teller:
+    """A stand-in for the recogniser's eyes: the picture's first pixel says which class, and how clearly."""
+
+    def __init__(self, evidence: Evidence) -> None:
+        self.evidence, self.looks = evidence, 0
+
+    def __call__(self, perception, images, boxes, hfov):
+        self.looks += len(images)
+        logits = np.zeros((len(images), len(self.evidence.recogniser.classes)), np.float32)
+        for row, image in zip(logits, images):
+            row[image[0, 0, 0]] = image[0, 0, 1]
+        return logits
+
+
+def telling(label: int, strength: int) -> Observation:
+    image = BLACK.copy()
+    image[0, 0, :2] = label, strength
+    return Observation(image, extra={"target_box": np.array([40, 40, 80, 80.0]), "collided": np.array(False)})
+
+
+@pytest.fixture
+def teller(monkeypatch):
+    agent = AGENTS.create("heuristic", task="active-recognition")
+    teller = Teller(agent.answerer.evidence)
+    monkeypatch.setattr(agent.answerer.evidence.recogniser, "look", teller)
+    teller.agent = agent
+    return teller
+
+
+def imagining(*views: tuple[str, list[Observation]]) -> list[Candidate]:
+    return [Candidate(NAVIGATION.plan([a] * len(v)), rollout=Rollout(tuple(v))) for a, v in views]
+
+
+def test_imagination_is_believed_as_far_as_it_came_true(teller):
+    classes = teller.agent.answerer.evidence.recogniser.classes
+
+    def believe(came: Observation) -> tuple[float, float]:
+        s = situation(history=[telling(0, 1)])
+        s.goal = Goal("?", classes=classes)
+        candidates = imagining(("turn_left", [telling(1, 12)] * 4), ("turn_right", [telling(2, 3)] * 4))
+        asyncio.run(teller.agent.answerer.answer(s))
+        asyncio.run(teller.agent.answerer.answer(s, candidates))
+        decision = asyncio.run(teller.agent.reviser.revise(s, candidates))
+        assert decision.chosen == 0 and decision.scores[0] > decision.scores[1]
+        s.history.append(came)
+        s.actions.append(Action("turn_left"))
+        s.decision += 1
+        belief = asyncio.run(teller.agent.answerer.answer(s))
+        return Trust(s, EvidenceConfig()).value, dict(belief.ranking).get(classes[1], 0.0)
+
+    true, false = believe(telling(1, 12)), believe(telling(3, 12))
+    assert true[0] == pytest.approx(0.75, abs=0.01) and false[0] == pytest.approx(0.25, abs=0.01)
+    assert true[1] > 0.9 > 0.6 > false[1]
+    gone = Observation(BLACK, extra={"collided": np.array(False)})
+    assert believe(gone)[0] == pytest.approx(0.25)
+
+
+def test_each_view_is_looked_at_once(teller):
+    s = situation(history=[telling(0, 1)])
+    s.goal = Goal("?", classes=teller.agent.answerer.evidence.recogniser.classes)
+    candidates = imagining(("turn_left", [telling(1, 2)] * 4), ("turn_right", [telling(2, 2)] * 4))
+    asyncio.run(teller.agent.answerer.answer(s))
+    asyncio.run(teller.agent.answerer.answer(s, candidates))
+    asyncio.run(teller.agent.reviser.revise(s, candidates))
+    asyncio.run(teller.agent.answerer.answer(s))
+    assert teller.looks == 1 + 8
+
+
+def test_a_plan_that_loses_the_target_settles_nothing(teller):
+    s = situation(history=[telling(0, 1)])
+    away = [Observation(BLACK)] * 4
+    candidates = imagining(("turn_left", away), ("turn_right", [telling(2, 3)] * 4))
+    decision = asyncio.run(teller.agent.reviser.revise(s, candidates))
+    assert decision.chosen == 1 and decision.scores[0] == 0.0
+    candidates = [Candidate(c.plan) for c in candidates]
+    assert asyncio.run(teller.agent.reviser.revise(s, candidates)).chosen == 0
+
+
+def test_certainty_runs_from_nothing_to_all(teller):
+    recogniser = teller.evidence.recogniser
+    flat = np.zeros((1, len(recogniser.classes)), np.float32)
+    sure = flat.copy()
+    sure[0, 3] = 60
+    assert recogniser.certainty(flat)[0] == pytest.approx(0, abs=1e-9)
+    assert recogniser.certainty(sure)[0] > 0.99
+    assert recogniser.certainty(flat[:0]).shape == (0,)
 
 
 def test_the_recogniser_is_part_of_a_runs_identity():

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worldloop.actions import NAVIGATION, intended_path
-from worldloop.core import Episode, InputError, Observation, Query
+from worldloop.core import Episode, InputError, Observation, Query, Rollout
 from worldloop.core.errors import ModelError
+from worldloop.engine.guard import placed
 from worldloop.envs.house.scenes import load_scene, register_scene
 from worldloop.envs.house.world import HouseWorld
 from worldloop.models import MODELS
+from worldloop.models.pointcloud import walked_path
 
 from fakes import SIZE, FakeSimulator, look
 from house_boxes import box_room
@@ -140,9 +144,53 @@ def test_pointcloud_leaves_no_hole(room, names):
     assert all((f.depth > 0).all() for f in rollout.frames)
 
 
+def test_pointcloud_stops_where_the_world_stops(room):
+    """Walking straight at a wall: the model says where it ends up, within a grid cell of the truth."""
+    here = room.view()
+    for yaw in range(0, 360, 45):
+        room._place = replace(room._place, yaw_deg=float(yaw))
+        now, plan = room.view(), NAVIGATION.plan(["move_forward"] * 10)
+        query = Query((now,), (), plan, 0, room.simulator())
+        rollout = MODELS.create("pointcloud").simulate([query])[0]
+        ends = placed(rollout, now.pose, MODELS.create("pointcloud").card).frames[-1].pose[:2, 3]
+        true = room.simulator().rollout(plan)[-1].pose[:2, 3]
+        assert np.linalg.norm(ends - true) < 0.15
+        through = MODELS.create("pointcloud:radius=0").simulate([query])[0].frames[-1].pose
+        assert np.linalg.norm(through[:3, 3]) == pytest.approx(2.0)
+    room._place = replace(room._place, yaw_deg=22.5)
+    np.testing.assert_array_equal(room.view().rgb, here.rgb)
+
+
+def test_walking_into_a_point():
+    ahead = intended_path(NAVIGATION.plan(["move_forward"] * 5))
+    walked = walked_path(ahead, np.array([[0.7, 0.0], [0.3, 0.5], [-0.1, 0.0]]), 0.2)
+    np.testing.assert_allclose(walked[:, 0], [0, 0.2, 0.4, 0.5, 0.5, 0.5], atol=1e-9)
+    np.testing.assert_array_equal(walked_path(ahead, np.zeros((0, 2)), 0.2), ahead)
+    turned = walked_path(intended_path(PLAN), np.array([[0.1, 0.0]]), 0.2)
+    assert (turned[:, 2] == intended_path(PLAN)[:, 2]).all()
+
+
+def test_poses_of_rollouts_are_in_the_world():
+    card = MODELS.create("pointcloud").card
+    camera, ahead = look(1.0, 2.0, 90.0).pose, look(0.2, 0.0, 0.0).pose
+    origin = look(0.0, 0.0, 0.0).pose
+    frame = Observation(look(0, 0, 0).rgb, pose=np.linalg.inv(origin) @ ahead)
+    moved = placed(Rollout((frame, _bare(frame))), camera, card).frames
+    np.testing.assert_allclose(moved[0].pose, look(1.0, 2.2, 90.0).pose, atol=1e-12)
+    assert moved[1].pose is None
+    same = Rollout((frame,))
+    assert placed(same, camera, MODELS.create("oracle").card) is same and placed(same, None, card) is same
+
+
+def _bare(frame: Observation) -> Observation:
+    return frame.without("pose")
+
+
 def test_registry_errors_help():
     with pytest.raises(InputError, match="did you mean 'pointcloud'"):
         MODELS.create("pointclod")
+    with pytest.raises(InputError, match="radius"):
+        MODELS.create("pointcloud:radius=-1")
     with pytest.raises(InputError, match="key=value"):
         MODELS.create("oracle-blur:5")
     with pytest.raises(InputError, match="unexpected keyword"):

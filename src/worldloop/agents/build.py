@@ -12,7 +12,7 @@ from worldloop.agents.orbit import OrbitConfig, OrbitProposer
 from worldloop.agents.perception.answerer import shipped_recogniser_path
 from worldloop.agents.perception.service import Perception
 from worldloop.agents.proposers import BeamProposer, EnumerateProposer, RandomProposer
-from worldloop.agents.recognition import ConfidenceReviser, Evidence, EvidenceConfig, RecogniserAnswerer
+from worldloop.agents.recognition import CertaintyReviser, Evidence, EvidenceConfig, RecogniserAnswerer
 from worldloop.core import Agent, InputError, Proposer, Reviser
 
 PROPOSERS = {"random": RandomProposer, "enumerate": EnumerateProposer, "beam": BeamProposer}
@@ -59,7 +59,7 @@ def _agent(task: str, name: str, proposer: Proposer | None) -> Agent:
             "evidence": asdict(evidence.config),
             "recogniser": _content_hash(shipped_recogniser_path()),
         }
-        answerer, reviser = RecogniserAnswerer(evidence), ConfidenceReviser(evidence)
+        answerer, reviser = RecogniserAnswerer(evidence), CertaintyReviser(evidence)
         return Agent(
             name, "scripted (no VLM)", proposer or OrbitProposer(), reviser, answerer, settings=settings
         )

@@ -18,16 +18,41 @@ NOTHING_SEEN = Belief(None, 0.0)
 class EvidenceConfig:
     """How views become a belief."""
 
-    imagined_weight: float = 1.0
-    """What an imagined view counts, beside 1 for a real one."""
     keep: int = 4
     """Imagined views that are remembered over the episode: the clearest ones."""
-    stride: int = 1
-    """Of the imagined frames every n-th is looked at, counted from the last one."""
     sharpness: float = 2.0
     """A view counts by its own top probability to this power: what is hardly seen hardly counts."""
     smallest: float = 3.0
     """Pixels; a target whose box has a shorter side is not looked at."""
+    first_trust: float = 0.5
+    """What imagination counts, beside 1 for a real view, before any of it could be checked."""
+    first_trials: float = 1.0
+    """How many checks that first trust is worth."""
+
+
+class Trust:
+    """How far imagination is believed: each step, what was predicted is compared with what came.
+
+    A check is the overlap of what the recogniser makes of the predicted view and of the real one: the sum over
+    classes of the smaller probability, 1 for a perfect model; 0 when the target is in one view alone.
+    """
+
+    def __init__(self, situation: Situation, config: EvidenceConfig) -> None:
+        self._memory, self._config = situation.memory, config
+
+    @property
+    def value(self) -> float:
+        """In [0,1]: the mean of the checks so far, and of the first trust."""
+        checks: list[float] = self._memory.get("trust_checks", [])
+        trials = self._config.first_trials
+        return (self._config.first_trust * trials + sum(checks)) / (trials + len(checks))
+
+    def check(self, predicted: np.ndarray | None, real: np.ndarray | None) -> None:
+        """Compare the class probabilities [C] of a predicted and a real view; None is out of view."""
+        if predicted is None and real is None:
+            return
+        overlap = 0.0 if predicted is None or real is None else float(np.minimum(predicted, real).sum())
+        self._memory.setdefault("trust_checks", []).append(overlap)
 
 
 class Evidence:
@@ -45,23 +70,30 @@ class Evidence:
 
     async def real(self, situation: Situation) -> np.ndarray:
         """Logits [V,C] of all real views so far in which the target is marked."""
-        known = situation.memory.setdefault("real_logits", [])
-        looked = situation.memory.get("views_looked_at", 0)
-        known.extend(await self._look(situation, situation.history[looked:]))
-        situation.memory["views_looked_at"] = len(situation.history)
+        known: list[np.ndarray | None] = situation.memory.setdefault("real_logits", [])
+        new = await self._look(situation, situation.history[len(known) :])
+        for predicted, came in zip(self._predicted(situation, len(new)), new):
+            Trust(situation, self.config).check(self._shares(predicted), self._shares(came))
+        known.extend(new)
         return self._stack(known)
 
-    async def imagined(self, situation: Situation, candidate: Candidate) -> np.ndarray:
-        """Logits [V,C] of a candidate's imagined views."""
-        frames = candidate.rollout.frames if candidate.rollout else ()
-        return self._stack(await self._look(situation, frames[:: -self.config.stride]))
+    async def imagined(self, situation: Situation, candidates: Sequence[Candidate]) -> list[np.ndarray]:
+        """Logits [V,C] of each candidate's imagined views in which the target is marked."""
+        return [self._stack(views) for views in await self._imagined(situation, candidates)]
+
+    async def certainties(self, situation: Situation, candidates: Sequence[Candidate]) -> list[float]:
+        """What each candidate's views would settle: the mean certainty, 0 where the target is out of view."""
+        rows = await self._imagined(situation, candidates)
+        sums = [self.recogniser.certainty(self._stack(row)).sum() / max(len(row), 1) for row in rows]
+        return [round(float(s), 6) for s in sums]
 
     def belief(self, situation: Situation, real: np.ndarray, imagined: np.ndarray) -> Belief:
         """The calibrated belief from real and imagined logits together."""
         logits = np.concatenate([real, imagined])
         if not len(logits):
             return NOTHING_SEEN
-        weights = np.concatenate([np.ones(len(real)), np.full(len(imagined), self.config.imagined_weight)])
+        trust = Trust(situation, self.config).value
+        weights = np.concatenate([np.ones(len(real)), np.full(len(imagined), trust)])
         weights = weights * self.recogniser.clarity(logits) ** self.config.sharpness
         return self.recogniser.belief(logits, weights, situation.goal.classes)
 
@@ -70,26 +102,55 @@ class Evidence:
         order = np.argsort(-self.recogniser.clarity(logits), kind="stable")
         return logits[order[: self.config.keep]]
 
-    async def _look(self, situation: Situation, views: Sequence[Observation]) -> list[np.ndarray]:
-        marked = [
-            (v.rgb, b) for v in views if (b := v.extra.get("target_box")) is not None and self._large(b)
-        ]
-        if not marked:
-            return []
-        images, boxes = zip(*marked)
-        hfov = views[0].hfov_deg
-        return list(await situation.compute(self.recogniser.look, self.perception, images, boxes, hfov))
+    async def _imagined(
+        self, situation: Situation, candidates: Sequence[Candidate]
+    ) -> list[list[np.ndarray | None]]:
+        """For each candidate the logits of its frames. They are looked at once per decision, in one call."""
+        decision, known = situation.memory.get("imagined", (-1, {}))
+        if decision != situation.decision:
+            known = {}
+            situation.memory["imagined"] = situation.decision, known
+        new = [(c, c.rollout) for c in candidates if c.rollout is not None and id(c.rollout) not in known]
+        looks = iter(await self._look(situation, [f for _, r in new for f in r.frames]))
+        for c, r in new:
+            known[id(r)] = c, [next(looks) for _ in r.frames]
+        return [known[id(c.rollout)][1] if c.rollout else [] for c in candidates]
 
-    def _large(self, box: np.ndarray) -> bool:
-        return bool(min(box[2] - box[0], box[3] - box[1]) >= self.config.smallest)
+    @staticmethod
+    def _predicted(situation: Situation, steps: int) -> list[np.ndarray | None]:
+        """What was imagined of the last `steps` actions before they were carried out; nothing if it was not."""
+        done = tuple(situation.actions[len(situation.actions) - steps :])
+        for candidate, views in situation.memory.get("imagined", (-1, {}))[1].values():
+            if steps and candidate.plan.actions[:steps] == done:
+                return views[:steps]
+        return []
 
-    def _stack(self, logits: Sequence[np.ndarray]) -> np.ndarray:
-        return np.stack(logits) if len(logits) else np.zeros((0, len(self.recogniser.classes)), np.float32)
+    async def _look(self, situation: Situation, views: Sequence[Observation]) -> list[np.ndarray | None]:
+        """Logits [C] of each view; None where the target is out of view or too small."""
+        out: list[np.ndarray | None] = [None] * len(views)
+        seen = [i for i, v in enumerate(views) if self._large(v.extra.get("target_box"))]
+        if seen:
+            images, boxes = [views[i].rgb for i in seen], [views[i].extra["target_box"] for i in seen]
+            hfov = views[seen[0]].hfov_deg
+            logits = await situation.compute(self.recogniser.look, self.perception, images, boxes, hfov)
+            for i, row in zip(seen, logits):
+                out[i] = row
+        return out
+
+    def _large(self, box: np.ndarray | None) -> bool:
+        return box is not None and bool(min(box[2] - box[0], box[3] - box[1]) >= self.config.smallest)
+
+    def _shares(self, logits: np.ndarray | None) -> np.ndarray | None:
+        return None if logits is None else self.recogniser.shares(logits[None])[0]
+
+    def _stack(self, logits: Sequence[np.ndarray | None]) -> np.ndarray:
+        rows = [row for row in logits if row is not None]
+        return np.stack(rows) if rows else np.zeros((0, len(self.recogniser.classes)), np.float32)
 
 
 @dataclass(frozen=True)
 class RecogniserAnswerer:
-    """Fuses what it has really seen with what it is shown of imagination."""
+    """Fuses what it has really seen with what it is shown of imagination, as far as that has proved true."""
 
     evidence: Evidence
 
@@ -97,29 +158,26 @@ class RecogniserAnswerer:
         """The belief; its confidence is 0 while the target has never been in view."""
         real = await self.evidence.real(situation)
         bank = situation.memory.setdefault("imagined_logits", real[:0])
-        views = [await self.evidence.imagined(situation, c) for c in imagined]
+        views = await self.evidence.imagined(situation, imagined)
         bank = self.evidence.clearest(np.concatenate([bank, *views]))
         situation.memory["imagined_logits"] = bank
         return self.evidence.belief(situation, real, bank)
 
 
 @dataclass(frozen=True)
-class ConfidenceReviser:
-    """Score-and-select: the plan that leads past the clearest single view of the target."""
+class CertaintyReviser:
+    """Score-and-select: the plan whose views would settle most what the target is."""
 
     evidence: Evidence
-    margin: float = 0.05
-    """Another plan must promise this much more confidence than the first one."""
+    margin: float = 0.0
+    """By how much another plan must be better than the first one."""
 
     async def revise(self, situation: Situation, candidates: Sequence[Candidate]) -> Decision:
-        """The best candidate by imagined confidence, or the first proposal when nothing is imagined."""
+        """The best candidate by imagined certainty, or the first proposal when nothing is imagined."""
         if any(c.rollout is None for c in candidates):
             return first_proposal(candidates)
-        scores = []
-        for c in candidates:
-            clarity = self.evidence.recogniser.clarity(await self.evidence.imagined(situation, c))
-            scores.append(round(float(clarity.max(initial=0.0)), 6))
-        return select(candidates, scores, self.margin, "promises the clearest view")
+        scores = await self.evidence.certainties(situation, candidates)
+        return select(candidates, scores, self.margin, "its views would settle most")
 
 
 def first_proposal(candidates: Sequence[Candidate], reason: str = "first proposal") -> Decision:

@@ -118,6 +118,8 @@ class Rollout:
     """A world model's answer: one predicted observation per action of the plan."""
 
     frames: tuple[Observation, ...]
+    """A frame's `pose`, where the model knows it, is in the world for a model that may read poses
+    (privilege `true_pose` or `simulator`), else relative to the present camera."""
     reward: Array | None = None
     """float32 [L], where the model has such a head."""
     done: Array | None = None

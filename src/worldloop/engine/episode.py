@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from worldloop.actions import yaw_of
 from worldloop.core import (
     Agent,
     Candidate,
     Decision,
     Environment,
     Episode,
+    Goal,
     InputError,
     Observation,
     Outcome,
@@ -30,21 +29,8 @@ from worldloop.core import (
 from worldloop.engine.guard import only
 from worldloop.engine.services import Clock, Simulation, Workers
 from worldloop.engine.settings import Resolved
-from worldloop.runs import CandidateRecord, DecisionRecord, EpisodeRecord
-
-
-@dataclass
-class Transcript:
-    """What will be written about an episode."""
-
-    keep_frame: Callable[[np.ndarray], str] | None
-    """Stores an image and returns its hash; None keeps no images."""
-    decisions: list[DecisionRecord] = field(default_factory=list)
-    candidates: list[CandidateRecord] = field(default_factory=list)
-
-    def frame(self, image: np.ndarray | None) -> str:
-        """The hash of a stored image, or an empty string."""
-        return "" if image is None or self.keep_frame is None else self.keep_frame(image)
+from worldloop.engine.transcript import Transcript, Turn
+from worldloop.runs import EpisodeRecord
 
 
 @dataclass
@@ -71,10 +57,11 @@ class EpisodeRunner:
         self, env: Environment, episode: Episode, index: int, transcript: Transcript
     ) -> EpisodeRecord:
         total, started = Clock(), time.perf_counter()
-        truth = await self._observe(total, env, episode, env.reset, episode)
-        situation = self._situation(env, episode, truth)
+        truth, done = await self._act(total, env, episode, env.reset, episode)
+        goal = await self.workers.run(total, "act", self.task.goal, env, episode)
+        situation = self._situation(env, episode, goal, truth)
         seen, path_length, stopped = [truth], 0.0, False
-        while situation.decision < episode.budget and not stopped and not self.task.done(env, episode):
+        while situation.decision < episode.budget and not stopped and not done:
             clock = Clock()
             decision, candidates = await self._decide(clock, env, episode, situation, seen)
             stopped = decision.stop
@@ -84,16 +71,26 @@ class EpisodeRunner:
                     stopped = True
                 if stopped:
                     break
-                truth = await self._observe(clock, env, episode, env.step, action)
+                truth, done = await self._act(clock, env, episode, env.step, action)
                 path_length += _moved(seen[-1], truth)
                 seen.append(truth)
                 situation.history.append(self._shown(truth))
                 situation.actions.append(action)
                 carried.append(str(action))
-                if self.task.done(env, episode):
+                if done:
                     break
-            before = seen[len(seen) - 1 - len(carried)]
-            self._note(transcript, episode, situation, decision, candidates, before, carried, clock)
+            turn = Turn(
+                episode.id,
+                situation.decision,
+                situation.goal,
+                seen[len(seen) - 1 - len(carried)],
+                decision,
+                candidates,
+                tuple(carried),
+                situation.belief,
+                clock.seconds,
+            )
+            await self.workers.run(total, "record", transcript.note, turn)
             for phase, seconds in clock.seconds.items():
                 total.add(phase, seconds)
             situation.decision += 1
@@ -101,7 +98,7 @@ class EpisodeRunner:
         if self.agent.answerer is not None and not stopped:
             belief = await self._time(total, "answer", self.agent.answerer.answer(situation))
         outcome = Outcome(belief, stopped, len(situation.actions), path_length)
-        score = self.task.score(env, episode, outcome)
+        score = await self.workers.run(total, "act", self.task.score, env, episode, outcome)
         total.add("wall", time.perf_counter() - started)
         return EpisodeRecord(
             episode_id=episode.id,
@@ -170,26 +167,31 @@ class EpisodeRunner:
         ]
         rollouts = await self.simulation.ask(clock, queries)
         imagined = [replace(c, rollout=r) for c, r in zip(candidates, rollouts)]
-        return self.task.imagined(env, episode, seen[-1], imagined)
+        return await self.workers.run(clock, "act", self.task.imagined, env, episode, seen[-1], imagined)
 
-    async def _observe(
+    async def _act(
         self,
         clock: Clock,
         env: Environment,
         episode: Episode,
         act: Callable[[Any], Observation],
         argument: Any,
-    ) -> Observation:
-        observation = await self.workers.run(clock, "act", act, argument)
-        return self.task.observe(env, episode, observation)
+    ) -> tuple[Observation, bool]:
+        """What is seen after an action, and whether the task is over."""
+
+        def work() -> tuple[Observation, bool]:
+            observation = self.task.observe(env, episode, act(argument))
+            return observation, self.task.done(env, episode)
+
+        return await self.workers.run(clock, "act", work)
 
     def _shown(self, observation: Observation) -> Observation:
         sees = self.task.agent_sees
         return only(observation, (*sees, *self.agent.reads), self.agent.privileges, granted=sees)
 
-    def _situation(self, env: Environment, episode: Episode, truth: Observation) -> Situation:
+    def _situation(self, env: Environment, episode: Episode, goal: Goal, truth: Observation) -> Situation:
         situation = Situation(
-            goal=self.task.goal(env, episode),
+            goal=goal,
             vocabulary=env.vocabulary,
             budget=episode.budget,
             rollouts=self.settings.rollouts,
@@ -214,84 +216,9 @@ class EpisodeRunner:
         clock.add(phase, time.perf_counter() - start)
         return result
 
-    @staticmethod
-    def _details(transcript: Transcript, situation: Situation, before: Observation) -> dict[str, Any]:
-        details: dict[str, Any] = {"box": box} if (box := _box(before)) else {}
-        if situation.decision == 0:
-            details["goal_text"] = situation.goal.text
-            if situation.goal.image is not None:
-                details["goal_frame"] = transcript.frame(situation.goal.image)
-        return details
-
-    def _note(
-        self,
-        transcript: Transcript,
-        episode: Episode,
-        situation: Situation,
-        decision: Decision,
-        candidates: list[Candidate],
-        before: Observation,
-        carried: list[str],
-        clock: Clock,
-    ) -> None:
-        belief = situation.belief
-        position, yaw = _place(before)
-        transcript.decisions.append(
-            DecisionRecord(
-                episode_id=episode.id,
-                decision=situation.decision,
-                frame=transcript.frame(before.rgb),
-                panorama=transcript.frame(before.panorama),
-                position=position,
-                yaw_deg=yaw,
-                chosen=decision.chosen,
-                actions=tuple(carried),
-                reason=decision.reason,
-                stop=decision.stop,
-                answer=belief.answer if belief else None,
-                confidence=belief.confidence if belief else None,
-                details_json=json.dumps(self._details(transcript, situation, before), sort_keys=True),
-                seconds=clock.seconds,
-            )
-        )
-        for i, candidate in enumerate(candidates):
-            rollout = candidate.rollout
-            details = dict(candidate.details)
-            if rollout is not None:
-                boxes = [_box(f) for f in rollout.frames]
-                if any(boxes):
-                    details["boxes"] = boxes
-            transcript.candidates.append(
-                CandidateRecord(
-                    episode_id=episode.id,
-                    decision=situation.decision,
-                    candidate=i,
-                    plan=tuple(map(str, candidate.plan.actions)),
-                    prior=candidate.prior,
-                    score=decision.scores[i] if i < len(decision.scores) else None,
-                    simulated=rollout is not None,
-                    chosen=decision.chosen == i,
-                    frames=tuple(transcript.frame(f.rgb) for f in rollout.frames) if rollout else (),
-                    details_json=json.dumps(details, sort_keys=True),
-                    seconds=rollout.seconds if rollout else 0.0,
-                )
-            )
-
-
-def _box(observation: Observation) -> list[float] | None:
-    box = observation.extra.get("target_box")
-    return None if box is None else [round(float(v), 1) for v in box]
-
 
 def _unbound(*_: Any) -> Any:
     raise RuntimeError("the situation is not bound to a decision yet")
-
-
-def _place(observation: Observation) -> tuple[tuple[float, float], float]:
-    if observation.pose is None:
-        return (0.0, 0.0), 0.0
-    x, y = observation.pose[:2, 3]
-    return (round(float(x), 6), round(float(y), 6)), round(yaw_of(observation.pose), 6)
 
 
 def _moved(a: Observation, b: Observation) -> float:

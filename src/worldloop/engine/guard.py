@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from worldloop.core import Observation, Query, Rollout
+from worldloop.core import ModelCard, Observation, Query, Rollout
 from worldloop.core.errors import ModelError
 from worldloop.core.types import OPTIONAL_FIELDS
 
@@ -49,6 +50,8 @@ def check_rollout(query: Query, rollout: Rollout, model: str) -> Rollout:
             raise ModelError(f"model {model!r}: frame {i} is {got}, expected uint8{list(now.rgb.shape)}")
         if frame.panorama is not None and (frame.panorama.dtype != np.uint8 or frame.panorama.ndim != 3):
             raise ModelError(f"model {model!r}: panorama {i} is not uint8 [h,2h,3]")
+        if frame.pose is not None and (np.shape(frame.pose) != (4, 4) or not np.isfinite(frame.pose).all()):
+            raise ModelError(f"model {model!r}: pose {i} is not a finite [4,4] matrix")
         if frame.depth is not None and not np.isfinite(frame.depth).all():
             raise ModelError(f"model {model!r}: depth {i} has NaN or infinite values")
     for name in ("reward", "done"):
@@ -56,6 +59,19 @@ def check_rollout(query: Query, rollout: Rollout, model: str) -> Rollout:
         if head is not None and (np.shape(head) != (wanted,) or not np.isfinite(head).all()):
             raise ModelError(f"model {model!r}: {name} should be {wanted} finite numbers")
     return rollout
+
+
+def placed(rollout: Rollout, camera: np.ndarray | None, card: ModelCard) -> Rollout:
+    """The rollout with poses in the world: a model that may not read poses gives them from its camera.
+
+    `camera` float64 [4,4] is the true pose of the present view.
+    """
+    if camera is None or {"true_pose", "simulator"} & set(card.privileges):
+        return rollout
+    if all(f.pose is None for f in rollout.frames):
+        return rollout
+    frames = tuple(f if f.pose is None else replace(f, pose=camera @ f.pose) for f in rollout.frames)
+    return replace(rollout, frames=frames)
 
 
 def observation_digest(observation: Observation) -> bytes:

@@ -11,7 +11,7 @@ import platform
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,10 @@ from worldloop import __version__
 from worldloop.core import Agent, Episode, InputError, SplitError, Task, WorldloopError, WorldModel
 from worldloop.core.errors import LimitExceededError
 from worldloop.engine.cache import RolloutCache
-from worldloop.engine.episode import EpisodeRunner, Transcript
+from worldloop.engine.episode import EpisodeRunner
 from worldloop.engine.services import Simulation, Workers
 from worldloop.engine.settings import RunSettings
+from worldloop.engine.transcript import Transcript
 from worldloop.runs import EpisodeRecord, RunHeader, RunWriter
 
 log = logging.getLogger(__name__)
@@ -130,9 +131,9 @@ async def _all(
             keep = settings.keep_frames < 0 or index < settings.keep_frames
             transcript = Transcript(writer.put_frame if keep else None)
             record = await _guarded(runner, episode, index, transcript, settings.limits.seconds)
-            await loop.run_in_executor(
-                None, writer.write_episode, record, transcript.decisions, transcript.candidates
-            )
+            decisions, candidates = transcript.close()
+            record = replace(record, decisions=len(decisions))
+            await loop.run_in_executor(None, writer.write_episode, record, decisions, candidates)
             if progress is not None:
                 progress(record)
 
@@ -173,7 +174,7 @@ async def _guarded(
         success=False,
         score=0.0,
         steps=0,
-        decisions=len(transcript.decisions),
+        decisions=0,  # counted when the transcript is closed
         path_length=0.0,
         error=error[:2000],
         seconds={"wall": time.perf_counter() - started},

@@ -16,7 +16,7 @@ from typing import Any
 from worldloop.core import ModelCard, Query, Rollout, WorldModel
 from worldloop.core.errors import ModelError, WorldloopError
 from worldloop.engine.cache import RolloutCache
-from worldloop.engine.guard import check_rollout, observation_digest, only
+from worldloop.engine.guard import check_rollout, observation_digest, only, placed
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +102,8 @@ class Simulation:
         self._start()
         rollouts = list(await asyncio.gather(*asked))
         clock.add("simulate", sum(r.seconds for r in rollouts))
-        return rollouts
+        camera = queries[0].history[-1].pose
+        return [placed(r, camera, card) for r in rollouts]
 
     def _start(self) -> None:
         while self._waiting and len(self._running) < self._lanes:

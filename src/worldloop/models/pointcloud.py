@@ -10,13 +10,18 @@ from collections.abc import Sequence
 import numba as nb
 import numpy as np
 
-from worldloop.actions import intended_path
+from worldloop.actions import camera_matrix, intended_path
 from worldloop.core import InputError, ModelCard, Observation, Query, Rollout
 from worldloop.core.errors import ModelError
 from worldloop.models.panorama import view_angles
 
 NEAR = 0.05
 """Metres; closer points are behind the lens."""
+BODY = (0.08, 1.5)
+"""Metres above the floor between which a point stops the agent: a carpet does not, nor does a lamp."""
+REACH = 4.0
+"""Metres; obstacles farther away are not looked at."""
+AHEAD = np.linalg.inv(camera_matrix(0.0, 0.0, 0.0, 0.0))
 LARGEST_SPLAT = 24
 """Pixels; a point next to the camera does not cover more than this."""
 
@@ -103,6 +108,29 @@ def fill_holes(rgb: np.ndarray, depth: np.ndarray) -> None:
         todo = rest
 
 
+def walked_path(path: np.ndarray, obstacles: np.ndarray, radius: float) -> np.ndarray:
+    """The part of an intended path [L+1,3] (x m, y m, yaw deg) that an upright cylinder can walk.
+
+    `obstacles` [K,2] are points on the floor plan. A blocked step ends at the first contact, and all that
+    follows starts from there; turns are never blocked. Points that already touch only block the way to them.
+    """
+    walked = path.copy()
+    for i in range(1, len(path)):
+        step = path[i, :2] - path[i - 1, :2]
+        length = float(np.hypot(*step))
+        if length > 0 and radius > 0 and len(obstacles):
+            direction = step / length
+            to = obstacles - walked[i - 1, :2]
+            ahead = to @ direction
+            aside = np.abs(to[:, 1] * direction[0] - to[:, 0] * direction[1])
+            near = (aside < radius) & (ahead > 0)
+            contact = ahead[near] - np.sqrt(radius**2 - aside[near] ** 2)
+            length = float(np.clip(contact.min(initial=length), 0.0, length))
+            step = direction * length
+        walked[i, :2] = walked[i - 1, :2] + step
+    return walked
+
+
 def ray_directions(azimuth: np.ndarray, elevation: np.ndarray) -> np.ndarray:
     """Unit vectors float32 [...,3] (x forward, y left, z up) of viewing angles in radians."""
     flat = np.cos(elevation)
@@ -121,17 +149,32 @@ def panorama_angles(height: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 class PointCloud:
-    """Lifts the RGB-D panorama and the sharper front view, and renders them from the plan's poses."""
+    """Lifts the RGB-D panorama and the sharper front view, and renders them from where the plan leads.
+
+    A step ends where a measured point stands in the way of the agent, an upright cylinder; the frames'
+    poses say so, relative to the present camera.
+    """
 
     lanes = 64
-    card = ModelCard(
-        "pointcloud",
-        "3-D points of the present RGB-D panorama, re-rendered along the plan",
-        "camera",
-        ("true_depth",),
-        reads=("panorama", "panorama_depth", "depth"),
-        notes="Walks through obstacles: it follows the intended path. Holes are filled from the background.",
-    )
+    name = "pointcloud"
+
+    def __init__(self, radius: float = 0.2, camera_height: float = 1.25) -> None:
+        """Of the agent, in metres. `radius` 0 walks through everything."""
+        if not 0 <= radius < camera_height:
+            raise InputError(f"{self.name}: needs 0 <= radius < camera_height, got {radius}, {camera_height}")
+        self.radius, self.camera_height = float(radius), float(camera_height)
+        self.card = self._card({"radius": self.radius, "camera_height": self.camera_height})
+
+    def _card(self, settings: dict[str, float]) -> ModelCard:
+        return ModelCard(
+            self.name,
+            "3-D points of the present RGB-D panorama, re-rendered along the plan",
+            "camera",
+            ("true_depth",),
+            reads=("panorama", "panorama_depth", "depth"),
+            settings=settings,
+            notes="Stops at obstacles it has measured. Holes are filled from the background.",
+        )
 
     def simulate(self, queries: Sequence[Query]) -> list[Rollout]:
         """One rollout per query; ModelError when panorama or depth are missing."""
@@ -150,16 +193,24 @@ class PointCloud:
         if now.panorama is None:
             raise ModelError(f"model {self.card.name!r} needs an environment with a panorama")
         points, colours, widths = self._lift(now)
+        obstacles = self._obstacles(points)
         rows, size = now.rgb.shape[:2]
         focal = size / 2 / math.tan(math.radians(now.hfov_deg) / 2)
         frames = []
-        for x, y, yaw in intended_path(query.plan)[1:]:
+        for x, y, yaw in walked_path(intended_path(query.plan), obstacles, self.radius)[1:]:
             rgb, depth = splat(
                 points, colours, widths, np.array([x, y, math.radians(yaw)]), focal, size, rows
             )
             fill_holes(rgb, depth)
-            frames.append(Observation(rgb, depth=depth, hfov_deg=now.hfov_deg))
+            pose = AHEAD @ camera_matrix(x, y, 0.0, yaw)
+            frames.append(Observation(rgb, depth=depth, pose=pose, hfov_deg=now.hfov_deg))
         return Rollout(tuple(frames))
+
+    def _obstacles(self, points: np.ndarray) -> np.ndarray:
+        """The places [K,2] of points at a height where they stop the agent."""
+        above_floor = points[:, 2] + self.camera_height
+        blocking = (above_floor > BODY[0]) & (above_floor < BODY[1])
+        return points[blocking & (np.abs(points[:, :2]).max(axis=1) < REACH), :2].astype(np.float64)
 
     def _lift(self, now: Observation) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         assert now.panorama is not None
@@ -187,10 +238,13 @@ class AssumedPointCloud(PointCloud):
     Every ray ends at the floor, the ceiling or a round wall, whichever comes first.
     """
 
+    name = "pointcloud-assumed"
+
     def __init__(self, camera_height: float = 1.25, ceiling: float = 2.6, wall: float = 2.5) -> None:
         """Heights above the floor and the distance of the wall, metres."""
         if not 0 < camera_height < ceiling or not wall > 0:
             raise InputError("pointcloud-assumed: needs 0 < camera_height < ceiling and wall > 0")
+        super().__init__(0.0, camera_height)
         self.room = (float(camera_height), float(ceiling), float(wall))
         self.card = ModelCard(
             "pointcloud-assumed",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 from worldloop.agents.perception import Perception, PerceptionConfig
 from worldloop.agents.perception.answerer import VECTOR, view_vectors
@@ -48,11 +49,16 @@ class ViewConfig:
     """A view is kept if so many pixels of the target are in sight, or `min_share` of it and 4 pixels."""
     min_share: float = 0.03
     hard_share: float = 0.4
-    """Views (of walks: first views) sought where the target is mostly hidden or small in the picture. Left to
+    """Training views sought where the target is mostly hidden or small in the picture. Left to
     chance these are rare, and the head would be too sure of them."""
     hard_visible: float = 0.5
     """A view is hard below this visible share, or with at most `hard_pixels` of the target in sight."""
     hard_pixels: int = 50
+    hard_walks: float = 0.8
+    """The same for the first views of walks, on which the answer is calibrated: an agent is set down where
+    the target is badly seen."""
+    degraded_share: float = 0.3
+    """Training views that are shown a second time as a world model might imagine them (`degrade`)."""
     free_share: float = 0.1
     """Training views kept whatever is in sight. An agent gets the box of a hidden target too, and must be
     unsure then; for the same reason only the first view of a walk has to show something."""
@@ -123,25 +129,30 @@ def collect_views(
 def _scene_views(scene: str, config: ViewConfig, perception: Perception, walk: bool) -> HouseViews:
     loaded = load_scene(scene)
     random = generator("recogniser_views", config.seed, scene)
+    spoil = generator("degraded_views", config.seed, scene)
     images, boxes, categories, targets, visible, metres = [], [], [], [], [], []
     for thing in _choose_targets(loaded, config, random):
         place = None
         for _ in range(config.views_per_target):
             free = place is not None if walk else random.random() < config.free_share
             view = None
-            if not free and random.random() < config.hard_share:
+            if not free and random.random() < (config.hard_walks if walk else config.hard_share):
                 view = sample_view(loaded, thing, config, random, hard=True)
             if view is None:
                 view = sample_view(loaded, thing, config, random, near=place if walk else None, free=free)
             if view is None:
                 break
             place = (float(view.pose[0, 3]), float(view.pose[1, 3]))
-            images.append(loaded.renderer.pinhole(view.pose, config.size, config.hfov_deg).rgb)
-            boxes.append(view.box)
-            categories.append(thing.category)
-            targets.append(thing.name)
-            visible.append(view.visible)
-            metres.append(view.metres)
+            shown = [loaded.renderer.pinhole(view.pose, config.size, config.hfov_deg).rgb]
+            if not walk and spoil.random() < config.degraded_share:
+                shown.append(degrade(shown[0], spoil))
+            for image in shown:
+                images.append(image)
+                boxes.append(view.box)
+                categories.append(thing.category)
+                targets.append(thing.name)
+                visible.append(view.visible)
+                metres.append(view.metres)
     vectors = view_vectors(perception, images, boxes, config.hfov_deg)
     return HouseViews(
         vectors.reshape(-1, VECTOR),
@@ -151,6 +162,15 @@ def _scene_views(scene: str, config: ViewConfig, perception: Perception, walk: b
         np.array(visible, np.float32),
         np.array(metres, np.float32),
     )
+
+
+def degrade(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """A picture as imagination may get it: less sharp, off in colour, noisy. uint8 [H,W,3] to the same."""
+    sigma = random.uniform(0.5, 2.5) * image.shape[1] / 128
+    soft = gaussian_filter(image.astype(np.float32), (sigma, sigma, 0), mode="nearest")
+    gain = random.uniform(0.9, 1.1, 3)
+    noise = random.normal(0.0, random.uniform(0.0, 6.0), image.shape)
+    return np.clip(np.rint(soft * gain + noise), 0, 255).astype(np.uint8)
 
 
 def _choose_targets(loaded: LoadedScene, config: ViewConfig, random: np.random.Generator) -> list[Instance]:

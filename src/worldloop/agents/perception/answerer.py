@@ -163,12 +163,21 @@ class Recogniser:
 
     def clarity(self, logits: np.ndarray) -> np.ndarray:
         """Calibrated top probability float64 [V] of each view [V,C] on its own."""
+        return self.shares(logits).max(axis=1) if len(logits) else np.zeros(0)
+
+    def certainty(self, logits: np.ndarray) -> np.ndarray:
+        """How much each view [V,C] settles on its own, float64 [V] in [0,1]: 1 - entropy / log C."""
         if not len(logits):
             return np.zeros(0)
+        p = np.maximum(self.shares(logits), 1e-12)
+        return 1.0 + (p * np.log(p)).sum(axis=1) / np.log(logits.shape[1])
+
+    def shares(self, logits: np.ndarray) -> np.ndarray:
+        """Calibrated probabilities float64 [V,C] of each view [V,C] on its own."""
         scaled = np.asarray(logits, np.float64) / self.fusion.temperature
         odds = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-        top = 1.0 / odds.sum(axis=1)
-        return (1 - self.fusion.doubt) * top + self.fusion.doubt / logits.shape[1]
+        p = odds / odds.sum(axis=1, keepdims=True)
+        return (1 - self.fusion.doubt) * p + self.fusion.doubt / logits.shape[1]
 
     def belief(
         self,

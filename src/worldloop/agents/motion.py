@@ -36,6 +36,13 @@ def all_plans(vocabulary: Vocabulary, length: int) -> tuple[tuple[Plan, ...], np
     return plans, np.stack([intended_path(p) for p in plans])
 
 
+@lru_cache(maxsize=16)
+def first_moves(vocabulary: Vocabulary, length: int) -> np.ndarray:
+    """Metres forward and degrees of turn of the first action of each of `all_plans`, float64 [P,2]."""
+    first = [vocabulary.primitive(p.actions[0]) for p in all_plans(vocabulary, length)[0]]
+    return np.array([(m.forward, m.yaw_deg) for m in first])
+
+
 def bearing(path: np.ndarray, point: np.ndarray) -> np.ndarray:
     """Bearing in degrees (left positive, -180..180) of a point [2] from poses [...,3]."""
     angle = np.degrees(np.arctan2(point[1] - path[..., 1], point[0] - path[..., 0])) - path[..., 2]

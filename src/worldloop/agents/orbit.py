@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from worldloop.actions import intended_path
-from worldloop.agents.motion import all_plans, bearing, pixel_bearing
+from worldloop.agents.motion import all_plans, bearing, first_moves, pixel_bearing
 from worldloop.core import Candidate, Situation
 
 
@@ -42,13 +42,13 @@ class OrbitProposer:
         plans, paths = all_plans(situation.vocabulary, situation.horizon)
         side, blocked = self._side(situation), bool(situation.observation.extra.get("collided", False))
         values = self._values(paths, target)
-        first = [situation.vocabulary.primitive(p.actions[0]) for p in plans]
+        first = first_moves(situation.vocabulary, situation.horizon)
         if blocked:
-            values -= 2.0 * np.array([m.forward > 0 for m in first])
+            values -= 2.0 * (first[:, 0] > 0)
         elif situation.actions:
             # Turning back at once is how an agent that looks one action ahead stands still.
             last = situation.vocabulary.primitive(situation.actions[-1])
-            values -= 2.0 * np.array([m.yaw_deg * last.yaw_deg < 0 for m in first])
+            values -= 2.0 * (first[:, 1] * last.yaw_deg < 0)
         kinds = [0, 1, 2] if side > 0 else [1, 0, 2]
         ranked = [list(np.argsort(-values[k], kind="stable")) for k in range(3)]
         chosen: list[int] = []

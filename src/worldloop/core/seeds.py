@@ -14,14 +14,18 @@ def derive_seed(*parts: SeedPart) -> int:
 
     Typical parts: run seed, episode id, decision index, candidate index, purpose.
     """
-    digest = hashlib.blake2b(digest_size=8)
+    pieces: list[bytes] = []
     for part in parts:
-        if isinstance(part, bool) or not isinstance(part, str | int | bytes):
+        if isinstance(part, str):
+            tag, data = b"s", part.encode()
+        elif isinstance(part, int) and not isinstance(part, bool):
+            tag, data = b"i", str(part).encode()
+        elif isinstance(part, bytes):
+            tag, data = b"b", part
+        else:
             raise TypeError(f"seed parts are str, int or bytes, not {type(part).__name__}")
-        tag = {str: b"s", int: b"i", bytes: b"b"}[str if isinstance(part, str) else type(part)]
-        data = part if isinstance(part, bytes) else str(part).encode()
-        digest.update(tag + len(data).to_bytes(4, "little") + data)
-    return int.from_bytes(digest.digest(), "little") >> 1
+        pieces += (tag, len(data).to_bytes(4, "little"), data)
+    return int.from_bytes(hashlib.blake2b(b"".join(pieces), digest_size=8).digest(), "little") >> 1
 
 
 def generator(*parts: SeedPart) -> np.random.Generator:

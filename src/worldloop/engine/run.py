@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -103,7 +104,7 @@ def make_header(
         episodes_hash=hashlib.blake2b(content, digest_size=16).hexdigest(),
         arguments_given=dict(given),
         arguments_resolved=settings.to_dict(),
-        versions=versions(),
+        versions=dict(versions()),
         git_revision=git_revision(),
         model_card=json.loads(json.dumps(asdict(card))),
         weights_hash=card.weights_hash,
@@ -181,6 +182,7 @@ async def _guarded(
     )
 
 
+@functools.cache
 def versions() -> dict[str, str]:
     """Versions of what a result may depend on."""
     found = {"python": platform.python_version(), "worldloop": __version__, "machine": platform.machine()}
@@ -192,6 +194,7 @@ def versions() -> dict[str, str]:
     return found
 
 
+@functools.cache
 def git_revision() -> str:
     """The revision of the source tree worldloop is imported from, or an empty string."""
     here = Path(__file__).resolve().parent

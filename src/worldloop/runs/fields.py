@@ -50,14 +50,26 @@ def arrow_type(hint: Any) -> pa.DataType:
     return pa.list_(scalar[get_args(hint)[0]])
 
 
+@functools.cache
+def _items(hint: Any) -> type | None:
+    """The type that all items of a tuple of any length must have, where no item of it needs a closer look."""
+    inner = get_args(hint)
+    plain = get_origin(hint) is tuple and len(inner) == 2 and inner[1] is Ellipsis
+    return inner[0] if plain and inner[0] in (*_AS_IS, str) else None
+
+
 def check(value: Any, hint: Any, where: str) -> Any:
     """`value` in the exact type that `hint` asks for.
 
     numpy scalars become Python numbers and lists become tuples; anything else that does not fit is an
     InputError that names `where`.
     """
-    if type(value) is hint and hint in _AS_IS:
+    kind = type(value)
+    if kind is hint and (kind in _AS_IS or (kind is str and value.isascii())):
         return value
+    if kind is tuple and (item := _items(hint)) is not None:
+        if all(type(v) is item and (not isinstance(v, str) or v.isascii()) for v in value):
+            return value
     if value is None and optional(hint):
         return None
     hint = required(hint)

@@ -205,7 +205,11 @@ def test_imagination_is_believed_as_far_as_it_came_true(teller):
         s.history.append(came)
         s.actions.append(Action("turn_left"))
         s.decision += 1
-        belief = asyncio.run(teller.agent.answerer.answer(s))
+        real = asyncio.run(teller.agent.answerer.answer(s))
+        candidates = imagining(("turn_left", [telling(1, 7)] * 4))
+        belief = asyncio.run(teller.agent.answerer.answer(s, candidates))
+        assert asyncio.run(teller.agent.answerer.answer(s)) == real  # imagination is not remembered
+        assert belief != real
         return Trust(s, EvidenceConfig()).value, dict(belief.ranking).get(classes[1], 0.0)
 
     true, false = believe(telling(1, 12)), believe(telling(3, 12))

@@ -19,7 +19,7 @@ class EvidenceConfig:
     """How views become a belief."""
 
     keep: int = 4
-    """Imagined views that are remembered over the episode: the clearest ones."""
+    """Of the imagined views of a decision only so many count: the clearest ones."""
     sharpness: float = 2.0
     """A view counts by its own top probability to this power: what is hardly seen hardly counts."""
     smallest: float = 3.0
@@ -98,7 +98,7 @@ class Evidence:
         return self.recogniser.belief(logits, weights, situation.goal.classes)
 
     def clearest(self, logits: np.ndarray) -> np.ndarray:
-        """The surest of the imagined views so far; more of them mostly repeat one another."""
+        """The surest of the imagined views; more of them mostly repeat one another."""
         order = np.argsort(-self.recogniser.clarity(logits), kind="stable")
         return logits[order[: self.config.keep]]
 
@@ -150,18 +150,20 @@ class Evidence:
 
 @dataclass(frozen=True)
 class RecogniserAnswerer:
-    """Fuses what it has really seen with what it is shown of imagination, as far as that has proved true."""
+    """Fuses what it has really seen with what it is shown of imagination, as far as that has proved true.
+
+    Imagination is not remembered: it may end an episode early, but the last word has what was really seen.
+    """
 
     evidence: Evidence
 
     async def answer(self, situation: Situation, imagined: Sequence[Candidate] = ()) -> Belief:
         """The belief; its confidence is 0 while the target has never been in view."""
         real = await self.evidence.real(situation)
-        bank = situation.memory.setdefault("imagined_logits", real[:0])
         views = await self.evidence.imagined(situation, imagined)
-        bank = self.evidence.clearest(np.concatenate([bank, *views]))
-        situation.memory["imagined_logits"] = bank
-        return self.evidence.belief(situation, real, bank)
+        return self.evidence.belief(
+            situation, real, self.evidence.clearest(np.concatenate([real[:0], *views]))
+        )
 
 
 @dataclass(frozen=True)

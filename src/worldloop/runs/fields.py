@@ -58,6 +58,10 @@ def _items(hint: Any) -> type | None:
     return inner[0] if plain and inner[0] in (*_AS_IS, str) else None
 
 
+def _as_it_is(values: tuple[Any, ...], item: type | None) -> bool:
+    return all(type(v) is item and (not isinstance(v, str) or v.isascii()) for v in values) and bool(item)
+
+
 def check(value: Any, hint: Any, where: str) -> Any:
     """`value` in the exact type that `hint` asks for.
 
@@ -67,9 +71,8 @@ def check(value: Any, hint: Any, where: str) -> Any:
     kind = type(value)
     if kind is hint and (kind in _AS_IS or (kind is str and value.isascii())):
         return value
-    if kind is tuple and (item := _items(hint)) is not None:
-        if all(type(v) is item and (not isinstance(v, str) or v.isascii()) for v in value):
-            return value
+    if kind is tuple and _as_it_is(value, _items(hint)):
+        return value
     if value is None and optional(hint):
         return None
     hint = required(hint)

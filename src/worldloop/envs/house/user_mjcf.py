@@ -44,7 +44,7 @@ def read_model(path: Path) -> tuple[list[Part], np.ndarray]:
         part = Part(_name(model, geom), local @ rotation.T + data.geom_xpos[geom])
         part.colours = np.asarray(rgba[:3], np.float32)[None]
         parts.append(part)
-    return parts, np.asarray(data.light_xpos, np.float32).reshape(-1, 3)
+    return parts, np.array(data.light_xpos).reshape(-1, 3)
 
 
 def _name(model: Any, geom: int) -> str:

@@ -65,9 +65,11 @@ def assemble(parts: Sequence[Part], lights: np.ndarray, source: str) -> Triangle
     if not parts:
         raise InputError(f"{source} holds no triangles")
     counts = [len(p.triangles) for p in parts]
-    positions = np.concatenate([p.triangles for p in parts]).astype(np.float32)
-    if not np.isfinite(positions).all() or np.abs(positions).max() > 1e4:
-        raise InputError(f"{source}: coordinates are not finite numbers of metres")
+    coordinates = np.concatenate([p.triangles for p in parts])
+    for places in (coordinates, np.asarray(lights)):
+        if not np.isfinite(places).all() or np.abs(places).max(initial=0) > 1e4:
+            raise InputError(f"{source}: coordinates are not finite numbers of metres")
+    positions = coordinates.astype(np.float32)
     floor = floor_level(positions)
     positions[:, :, 2] -= floor
     lower, upper = positions.min(axis=(0, 1)), positions.max(axis=(0, 1))

@@ -11,12 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from test_user_scenes import MJCF, glb_room
 from worldloop.core import InputError
 from worldloop.envs.house.assets import DATA, AssetLibrary
 from worldloop.envs.house.mesh import TriangleScene
 from worldloop.envs.house.user_scenes import load_user_scene
-
-from test_user_scenes import MJCF, glb_room
 
 pytest.importorskip("trimesh")
 FUZZ = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -54,7 +54,9 @@ def load_user_scene(path: str | Path) -> TriangleScene:
     elif suffix in (".xml", ".mjcf"):
         from worldloop.envs.house.user_mjcf import read_model
 
-        parts, lights = read_model(path)
+        # Absurd numbers overflow on their way; what comes of them is refused below.
+        with np.errstate(over="ignore", invalid="ignore"):
+            parts, lights = read_model(path)
     else:
         raise InputError(f"{path}: scenes are .glb, .gltf, .obj or MJCF .xml files, not {suffix or 'this'}")
     return assemble([p for p in parts if len(p.triangles)], lights, str(path))

@@ -23,7 +23,7 @@ MODELS = "none,oracle,pointcloud,rotate-only,oracle-blur,oracle-wrong,shuffled,b
 
 def sharpness(run: Run) -> float | None:
     """Mean over imagined frames of the variance of the Laplacian of the grey image; None without frames."""
-    keys = {key for row in run.candidates.column("frames").to_pylist() for key in row}
+    keys = {key for row in run.candidates.column("frames").to_pylist() for key in row if key}
     if not keys:
         return None
     return float(np.mean([laplace(run.frame(k).mean(axis=2)).var() for k in sorted(keys)]))
@@ -35,8 +35,11 @@ def main() -> None:
     if status:
         raise SystemExit(status)
     runs = [read_run(folder) for folder in find_runs(RUNS)]
+    table = leaderboard(runs).to_dict()
+    for row in (row for task in table["tasks"] for row in task["rows"]):
+        row["folder"] = Path(row["folder"]).relative_to(ROOT).as_posix()
     result = {
-        "leaderboard": leaderboard(runs).to_dict(),
+        "leaderboard": table,
         "sharpness": {f"{r.header.spec['task']}/{r.header.spec['model']}": sharpness(r) for r in runs},
         "seconds": {
             f"{r.header.spec['task']}/{r.header.spec['model']}": round(r.header.seconds, 1) for r in runs

@@ -186,7 +186,8 @@ class GoalReviser:
             return Decision((), None, nothing, "the budget is used up", stop=True)
         if any(c.rollout is None for c in candidates):
             return first_proposal(candidates)
-        judged = [await self._judge(situation, c) for c in candidates]
+        visits = Counter(map(_cell, poses))
+        judged = [await self._judge(situation, c, visits) for c in candidates]
         scores = tuple(j.score for j in judged)
         if min(j.here for j in judged) < config.stop_below:
             return Decision((), None, scores, "one turn further it would look like the goal", stop=True)
@@ -200,14 +201,15 @@ class GoalReviser:
     def _here(self, pose: tuple[float, ...], here: Pose) -> bool:
         return float(np.hypot(pose[0] - here[0], pose[1] - here[1])) <= self.views.config.same_place
 
-    async def _judge(self, situation: Situation, candidate: Candidate) -> Judged:
+    async def _judge(
+        self, situation: Situation, candidate: Candidate, visits: Counter[tuple[int, int, int]]
+    ) -> Judged:
         """The plan's best view, where places visited before count as farther from the goal.
 
         Without that, the agent turns to and fro between two views that it has already seen.
         """
         assert candidate.rollout is not None
         poses, config = odometry(situation), self.views.config
-        visits = Counter(map(_cell, poses))
         path = intended_path(candidate.plan, *poses[-1])[1:]
         looked = range(len(path))[:: -config.stride]
         frames = [candidate.rollout.frames[i].rgb for i in looked]

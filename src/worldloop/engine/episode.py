@@ -26,7 +26,7 @@ from worldloop.core import (
     derive_seed,
     generator,
 )
-from worldloop.engine.guard import only
+from worldloop.engine.guard import only, placed
 from worldloop.engine.services import Clock, Simulation, Workers
 from worldloop.engine.settings import Resolved
 from worldloop.engine.transcript import Transcript, Turn
@@ -166,8 +166,13 @@ class EpisodeRunner:
             for i, c in enumerate(candidates)
         ]
         rollouts = await self.simulation.ask(clock, queries)
-        imagined = [replace(c, rollout=r) for c, r in zip(candidates, rollouts)]
-        return await self.workers.run(clock, "act", self.task.imagined, env, episode, seen[-1], imagined)
+        now, card = seen[-1], self.model.card
+
+        def work() -> list[Candidate]:
+            shown = [replace(c, rollout=placed(r, now.pose, card)) for c, r in zip(candidates, rollouts)]
+            return self.task.imagined(env, episode, now, shown)
+
+        return await self.workers.run(clock, "act", work)
 
     async def _act(
         self,

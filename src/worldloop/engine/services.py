@@ -13,10 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from worldloop.core import ModelCard, Query, Rollout, WorldModel
+from worldloop.core import ModelCard, Observation, Query, Rollout, WorldModel
 from worldloop.core.errors import ModelError, WorldloopError
 from worldloop.engine.cache import RolloutCache
-from worldloop.engine.guard import check_rollout, observation_digest, only, placed
+from worldloop.engine.guard import check_rollout, observation_digest, only
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ class Simulation:
         """Rollouts for queries, in order. ModelError when the model keeps failing."""
         card, loop = self._model.card, asyncio.get_running_loop()
         history = tuple(only(o, card.reads, card.privileges) for o in queries[0].history[-card.history :])
-        digest = b"".join(map(observation_digest, history))
+        digest = await self._workers.run(clock, "hash", _digest, history)
         asked: list[asyncio.Future[Rollout]] = []
         for query in queries:
             simulator = query.simulator if "simulator" in card.privileges else None
@@ -102,8 +102,7 @@ class Simulation:
         self._start()
         rollouts = list(await asyncio.gather(*asked))
         clock.add("simulate", sum(r.seconds for r in rollouts))
-        camera = queries[0].history[-1].pose
-        return [placed(r, camera, card) for r in rollouts]
+        return rollouts
 
     def _start(self) -> None:
         while self._waiting and len(self._running) < self._lanes:
@@ -136,19 +135,21 @@ class Simulation:
             if not future.done():
                 future.set_result(rollout)
 
+    def _simulate(self, queries: list[Query]) -> list[Rollout]:
+        name, rollouts = self._model.card.name, self._model.simulate(queries)
+        if len(rollouts) != len(queries):
+            raise ModelError(f"model {name!r} gave {len(rollouts)} rollouts for {len(queries)} queries")
+        return [check_rollout(q, r, name) for q, r in zip(queries, rollouts)]
+
     async def _attempt(self, queries: list[Query]) -> list[Rollout]:
         name = self._model.card.name
         attempts = 1 + (self._retries if len(queries) == 1 else 0)
         for attempt in range(attempts):
             clock = Clock()
             try:
-                rollouts = await self._workers.run(clock, "simulate", self._model.simulate, queries)
-                if len(rollouts) != len(queries):
-                    raise ModelError(
-                        f"model {name!r} gave {len(rollouts)} rollouts for {len(queries)} queries"
-                    )
+                rollouts = await self._workers.run(clock, "simulate", self._simulate, queries)
                 share = clock.seconds["simulate"] / len(queries)
-                return [replace(check_rollout(q, r, name), seconds=share) for q, r in zip(queries, rollouts)]
+                return [replace(r, seconds=share) for r in rollouts]
             except WorldloopError:
                 raise
             except Exception as error:
@@ -157,6 +158,10 @@ class Simulation:
                 log.warning("model %s failed (%s); attempt %d of %d", name, error, attempt + 2, attempts)
                 await asyncio.sleep(0.1 * 2**attempt)
         raise AssertionError("unreachable")
+
+
+def _digest(history: Sequence[Observation]) -> bytes:
+    return b"".join(map(observation_digest, history))
 
 
 def model_key(card: ModelCard) -> bytes:

@@ -8,23 +8,19 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from worldloop.core.errors import InputError, MissingExtraError
+from worldloop.core.errors import MissingExtraError
 from worldloop.envs.house.user_scenes import TEXTURE_SIZE, Part
 
 _Y_UP_TO_Z_UP = np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]], np.float64)
 
 
 def read_parts(path: Path) -> list[Part]:
-    """All meshes of a file, placed by its scene graph and turned z-up."""
+    """All meshes of a file, placed by its scene graph and turned z-up. A damaged file raises anything."""
     try:
         import trimesh
     except ImportError as error:
         raise MissingExtraError(f"reading {path.name}", "scenes") from error
-    # A damaged file fails in as many ways as its reader has lines; none of them is the caller's concern.
-    try:
-        scene = trimesh.load_scene(path)
-    except Exception as error:
-        raise InputError(f"{path} is not a readable {path.suffix} file: {error}") from error
+    scene = trimesh.load_scene(path)
     parts = []
     for node in sorted(scene.graph.nodes_geometry):
         transform, geometry = scene.graph[node]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from worldloop.core.errors import InputError, MissingExtraError
+from worldloop.core.errors import MissingExtraError
 from worldloop.envs.house.user_scenes import Part
 
 _SEGMENTS = 20
@@ -24,10 +24,7 @@ def read_model(path: Path) -> tuple[list[Part], np.ndarray]:
         import mujoco
     except ImportError as error:
         raise MissingExtraError(f"reading {path.name}", "scenes") from error
-    try:
-        model = mujoco.MjModel.from_xml_path(str(path))
-    except (ValueError, RuntimeError, mujoco.FatalError) as error:
-        raise InputError(f"{path} is not a readable MJCF file: {error}") from error
+    model = mujoco.MjModel.from_xml_path(str(path))
     data = mujoco.MjData(model)
     if model.nkey:
         mujoco.mj_resetDataKeyframe(model, data, 0)

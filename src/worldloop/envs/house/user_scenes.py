@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from worldloop.core.errors import InputError
+from worldloop.core.errors import InputError, WorldloopError
 from worldloop.envs.house.mesh import Instance, TriangleScene
 
 TEXTURE_SIZE = 256
@@ -46,20 +46,29 @@ def load_user_scene(path: str | Path) -> TriangleScene:
     if not path.is_file():
         raise InputError(f"no scene file {path}")
     suffix = path.suffix.lower()
-    lights: np.ndarray
-    if suffix in (".glb", ".gltf", ".obj"):
-        from worldloop.envs.house.user_gltf import read_parts
+    if suffix not in (".glb", ".gltf", ".obj", ".xml", ".mjcf"):
+        raise InputError(f"{path}: scenes are .glb, .gltf, .obj or MJCF .xml files, not {suffix or 'this'}")
+    # A damaged file fails in as many ways as its reader has lines; none of them is the caller's concern.
+    # Absurd numbers overflow on their way; what comes of them is refused in the end.
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            parts, lights = _read(path, suffix)
+            return assemble([p for p in parts if len(p.triangles)], lights, str(path))
+    except WorldloopError:
+        raise
+    except Exception as error:
+        raise InputError(f"{path} is not a readable {suffix} file: {error}") from error
 
-        parts, lights = read_parts(path), np.zeros((0, 3), np.float32)
-    elif suffix in (".xml", ".mjcf"):
+
+def _read(path: Path, suffix: str) -> tuple[list[Part], np.ndarray]:
+    """Parts, and places of lights [n,3]."""
+    if suffix in (".xml", ".mjcf"):
         from worldloop.envs.house.user_mjcf import read_model
 
-        # Absurd numbers overflow on their way; what comes of them is refused below.
-        with np.errstate(over="ignore", invalid="ignore"):
-            parts, lights = read_model(path)
-    else:
-        raise InputError(f"{path}: scenes are .glb, .gltf, .obj or MJCF .xml files, not {suffix or 'this'}")
-    return assemble([p for p in parts if len(p.triangles)], lights, str(path))
+        return read_model(path)
+    from worldloop.envs.house.user_gltf import read_parts
+
+    return read_parts(path), np.zeros((0, 3), np.float32)
 
 
 def assemble(parts: Sequence[Part], lights: np.ndarray, source: str) -> TriangleScene:

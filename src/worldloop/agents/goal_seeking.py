@@ -187,7 +187,12 @@ class GoalReviser:
         if any(c.rollout is None for c in candidates):
             return first_proposal(candidates)
         visits = Counter(map(_cell, poses))
-        judged = [await self._judge(situation, c, visits) for c in candidates]
+        looked = [self._looked(c) for c in candidates]
+        found = iter(await self.views.distances(situation, [v for views in looked for _, v in views]))
+        judged = [
+            self._judge(situation, c, [(i, v, next(found)) for i, v in views], visits)
+            for c, views in zip(candidates, looked)
+        ]
         scores = tuple(j.score for j in judged)
         if min(j.here for j in judged) < config.stop_below:
             return Decision((), None, scores, "one turn further it would look like the goal", stop=True)
@@ -201,21 +206,26 @@ class GoalReviser:
     def _here(self, pose: tuple[float, ...], here: Pose) -> bool:
         return float(np.hypot(pose[0] - here[0], pose[1] - here[1])) <= self.views.config.same_place
 
-    async def _judge(
-        self, situation: Situation, candidate: Candidate, visits: Counter[tuple[int, int, int]]
+    def _looked(self, candidate: Candidate) -> list[tuple[int, np.ndarray]]:
+        """Which imagined frames are judged: number and picture, from the last one on."""
+        frames = candidate.rollout.frames if candidate.rollout else ()
+        return [(i, frames[i].rgb) for i in range(len(frames))[:: -self.views.config.stride]]
+
+    def _judge(
+        self,
+        situation: Situation,
+        candidate: Candidate,
+        views: Sequence[tuple[int, np.ndarray, float]],
+        visits: Counter[tuple[int, int, int]],
     ) -> Judged:
         """The plan's best view, where places visited before count as farther from the goal.
 
         Without that, the agent turns to and fro between two views that it has already seen.
         """
-        assert candidate.rollout is not None
         poses, config = odometry(situation), self.views.config
         path = intended_path(candidate.plan, *poses[-1])[1:]
-        looked = range(len(path))[:: -config.stride]
-        frames = [candidate.rollout.frames[i].rgb for i in looked]
-        distances = await self.views.distances(situation, frames)
         worth, here = [], 1.0
-        for i, d, frame in zip(looked, distances, frames):
+        for i, frame, d in views:
             stuck = np.array_equal(frame, situation.observation.rgb)
             place = poses[-1] if stuck else tuple(path[i])
             worth.append((d + config.revisit * visits[_cell(place)], i))

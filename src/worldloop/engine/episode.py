@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from worldloop.core import (
+    Action,
     Agent,
     Candidate,
     Decision,
@@ -22,6 +24,7 @@ from worldloop.core import (
     Query,
     Situation,
     Task,
+    Vocabulary,
     WorldModel,
     derive_seed,
     generator,
@@ -57,7 +60,7 @@ class EpisodeRunner:
         self, env: Environment, episode: Episode, index: int, transcript: Transcript
     ) -> EpisodeRecord:
         total, started = Clock(), time.perf_counter()
-        truth, done = await self._act(total, env, episode, env.reset, episode)
+        (truth,), done = await self._act(total, env, episode, env.reset, [episode])
         goal = await self.workers.run(total, "act", self.task.goal, env, episode)
         situation = self._situation(env, episode, goal, truth)
         seen, path_length, stopped = [truth], 0.0, False
@@ -65,25 +68,23 @@ class EpisodeRunner:
             clock = Clock()
             decision, candidates = await self._decide(clock, env, episode, situation, seen)
             stopped = decision.stop
-            carried = []
-            for action in decision.actions:
-                if env.vocabulary.discrete and env.vocabulary.primitive(action).stops:
-                    stopped = True
-                if stopped:
-                    break
-                truth, done = await self._act(clock, env, episode, env.step, action)
-                path_length += _moved(seen[-1], truth)
-                seen.append(truth)
-                situation.history.append(self._shown(truth))
-                situation.actions.append(action)
-                carried.append(str(action))
-                if done:
-                    break
+            actions = () if stopped else _until_stop(env.vocabulary, decision.actions)
+            stopped = stopped or len(actions) < len(decision.actions)
+            before, carried = seen[-1], []
+            if actions:
+                truths, done = await self._act(clock, env, episode, env.step, actions)
+                for action, truth in zip(actions, truths):
+                    path_length += _moved(seen[-1], truth)
+                    seen.append(truth)
+                    situation.history.append(self._shown(truth))
+                    situation.actions.append(action)
+                    carried.append(str(action))
+                stopped = stopped and not done
             turn = Turn(
                 episode.id,
                 situation.decision,
                 situation.goal,
-                seen[len(seen) - 1 - len(carried)],
+                before,
                 decision,
                 candidates,
                 tuple(carried),
@@ -180,13 +181,18 @@ class EpisodeRunner:
         env: Environment,
         episode: Episode,
         act: Callable[[Any], Observation],
-        argument: Any,
-    ) -> tuple[Observation, bool]:
-        """What is seen after an action, and whether the task is over."""
+        arguments: Sequence[Any],
+    ) -> tuple[list[Observation], bool]:
+        """What is seen after each action, up to the one that ends the task, and whether it has ended."""
 
-        def work() -> tuple[Observation, bool]:
-            observation = self.task.observe(env, episode, act(argument))
-            return observation, self.task.done(env, episode)
+        def work() -> tuple[list[Observation], bool]:
+            seen, done = [], False
+            for argument in arguments:
+                seen.append(self.task.observe(env, episode, act(argument)))
+                done = self.task.done(env, episode)
+                if done:
+                    break
+            return seen, done
 
         return await self.workers.run(clock, "act", work)
 
@@ -220,6 +226,13 @@ class EpisodeRunner:
         result = await work
         clock.add(phase, time.perf_counter() - start)
         return result
+
+
+def _until_stop(vocabulary: Vocabulary, actions: Sequence[Action]) -> tuple[Action, ...]:
+    """The actions before the first one that stops."""
+    if not vocabulary.discrete:
+        return tuple(actions)
+    return tuple(itertools.takewhile(lambda a: not vocabulary.primitive(a).stops, actions))
 
 
 def _unbound(*_: Any) -> Any:

@@ -91,7 +91,7 @@ class Simulation:
             simulator = query.simulator if "simulator" in card.privileges else None
             actions = query.actions[-(len(history) - 1) :] if len(history) > 1 else ()
             others = query.alternatives if "other_plans" in card.privileges else ()
-            query = replace(query, history=history, actions=actions, simulator=simulator, alternatives=others)
+            query = Query(history, actions, query.plan, query.seed, simulator, others)
             key = query_key(self._model_key, digest, query)
             future: asyncio.Future[Rollout] = loop.create_future()
             asked.append(future)
@@ -149,7 +149,7 @@ class Simulation:
             try:
                 rollouts = await self._workers.run(clock, "simulate", self._simulate, queries)
                 share = clock.seconds["simulate"] / len(queries)
-                return [replace(r, seconds=share) for r in rollouts]
+                return [Rollout(r.frames, r.reward, r.done, r.latent, share) for r in rollouts]
             except WorldloopError:
                 raise
             except Exception as error:

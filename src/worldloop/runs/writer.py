@@ -30,12 +30,21 @@ class RunWriter:
     Leaving the context does not finish the run: call `finish` when the episodes are through.
     """
 
-    def __init__(self, folder: Path, header: RunHeader, lock: FolderLock, done: set[str], size: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        header: RunHeader,
+        lock: FolderLock,
+        entries: dict[str, Entry],
+        done: set[str],
+        size: int,
+    ) -> None:
         """Use `RunWriter.open`."""
         self.folder = folder
         self.header = header
         self.done = done
         """Ids of the episodes that need not be run (again)."""
+        self._entries = entries
         self._lock = lock
         self._frames = FrameStore(folder / FRAMES_NAME)
         self._journal = Journal(folder / JOURNAL_NAME, size)
@@ -71,7 +80,7 @@ class RunWriter:
             if not (folder / HEADER_NAME).exists():
                 header = replace(header, status="running", started=header.started or now(), finished="")
                 _save_header(folder, header)
-                return cls(folder, header, lock, set(), 0)
+                return cls(folder, header, lock, {}, set(), 0)
             return cls._resume(folder, header, lock, retry_failed)
         except BaseException:
             lock.release()
@@ -104,7 +113,7 @@ class RunWriter:
             # Readers trust the tables unless the status is `running`: it must change before the journal does.
             old = replace(old, status="running", finished="", resumed=(*old.resumed, note))
             _save_header(folder, old)
-        return cls(folder, old, lock, set(entries) - set(retried), size)
+        return cls(folder, old, lock, entries, set(entries) - set(retried), size)
 
     @property
     def complete(self) -> bool:
@@ -131,6 +140,7 @@ class RunWriter:
                 self.header = replace(self.header, status="running", finished="")
                 _save_header(self.folder, self.header)
             self._journal.append(entry)
+            self._entries[episode.episode_id] = entry
             self.done.add(episode.episode_id)
 
     def put_frame(self, frame: np.ndarray) -> str:
@@ -145,10 +155,9 @@ class RunWriter:
         with self._mutex:
             if self.complete:
                 return self.header
-            entries, _ = read_journal(self.folder / JOURNAL_NAME, self.header)
-            for name, table in tables_of(entries.values()).items():
+            for name, table in tables_of(self._entries.values()).items():
                 write_table(table, self.folder / f"{name}.parquet")
-            status = "complete" if len(entries) == len(self.header.episode_ids) else "incomplete"
+            status = "complete" if len(self._entries) == len(self.header.episode_ids) else "incomplete"
             self.header = replace(self.header, status=status, finished=now(), seconds=self._seconds())
             _save_header(self.folder, self.header)
             return self.header

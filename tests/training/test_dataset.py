@@ -201,11 +201,13 @@ def test_key_frames_are_dense_and_begin_every_episode(dataset):
 
 
 def test_layout_of_lerobot_v3(dataset):
-    folder, written = dataset
+    folder = dataset[0]
     info = json.loads((folder / "meta/info.json").read_text())
     assert info["codebase_version"] == "v3.0" and info["total_tasks"] == 1
     assert (info["total_episodes"], info["total_frames"], info["splits"]) == (5, 31, {"train": "0:5"})
-    assert {"robot_type", "chunks_size", "data_files_size_in_mb", "video_files_size_in_mb", "fps"} <= set(info)
+    assert {"robot_type", "chunks_size", "data_files_size_in_mb", "video_files_size_in_mb", "fps"} <= set(
+        info
+    )
     features = info["features"]
     columns = [n for n, f in features.items() if f["dtype"] != "video"]
     assert not any("/" in name for name in features)
@@ -218,7 +220,9 @@ def test_layout_of_lerobot_v3(dataset):
             kind, length = table.schema.field(name).type, features[name]["shape"][0]
             inner = kind if length == 1 else kind.value_type
             assert length == 1 or kind.list_size == length
-            assert str(inner).replace("float", "float32") == features[name]["dtype"].replace("float64", "double")
+            assert str(inner).replace("float", "float32") == features[name]["dtype"].replace(
+                "float64", "double"
+            )
     for i in range(2):
         assert (folder / info["data_path"].format(chunk_index=0, file_index=i)).is_file()
         assert (folder / info["video_path"].format(video_key=FRONT, chunk_index=0, file_index=i)).is_file()
@@ -284,6 +288,14 @@ def test_wrong_episodes_are_refused(tmp_path, wrong):
     assert not (tmp_path / "data").exists()
 
 
+def test_a_disk_that_refuses(tmp_path):
+    spec = DatasetSpec(size=16)
+    (tmp_path / "work").mkdir()
+    (tmp_path / "data").write_text("in the way")
+    with pytest.raises(InputError, match="could not write"):
+        write_shard(tmp_path, spec, ShardPlace(0, 0, 0), [made(4, 0, spec)], tmp_path / "work")
+
+
 FILES = ("meta/info.json", "meta/files.parquet", "meta/episodes/chunk-000/file-000.parquet",
          "data/chunk-000/file-001.parquet", f"videos/{FRONT}/chunk-000/file-000.mp4",
          f"videos/{PANORAMA}/chunk-000/file-001.mp4")  # fmt: skip
@@ -300,7 +312,9 @@ def test_missing_and_cut_files_are_named(copy, name, how):
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(name=st.sampled_from(FILES), where=st.floats(0, 1, exclude_max=True), to=st.binary(min_size=1, max_size=4))
+@given(
+    name=st.sampled_from(FILES), where=st.floats(0, 1, exclude_max=True), to=st.binary(min_size=1, max_size=4)
+)
 def test_spoilt_bytes_never_raise_anything_else(dataset, tmp_path_factory, name, where, to):
     folder = shutil.copytree(dataset[0], tmp_path_factory.mktemp("spoilt") / "data")
     path = folder / name
@@ -328,7 +342,7 @@ def test_files_of_another_dataset_are_noticed(copy, tmp_path):
     data = bytearray(video.read_bytes())
     data[len(data) // 2] ^= 1
     video.write_bytes(data)
-    with pytest.raises(InputError, match="file-000.mp4"):
+    with pytest.raises(InputError, match=r"file-000\.mp4"):
         ActionClips(copy).verify()
 
 
@@ -363,7 +377,7 @@ def test_tables_are_checked_page_by_page(copy):
         )
     data[column.data_page_offset + column.total_compressed_size // 2] ^= 255
     path.write_bytes(bytes(data))
-    with pytest.raises(InputError, match="file-001.parquet"):
+    with pytest.raises(InputError, match=r"file-001\.parquet"):
         ActionClips(copy).depth(2, 0, 1)
 
 

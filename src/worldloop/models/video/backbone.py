@@ -1,0 +1,222 @@
+"""The video diffusion transformer: velocities of a clip, given controls and a cached context.
+
+Within a clip, frames see their own chunk and earlier ones; all of them see the context: the panorama of the
+present and clean frames, each of which sees what came before it. After Peebles and Xie 2023 ("DiT").
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from worldloop.core import InputError
+from worldloop.models.video.conditioning import Condition, Conditioner, ConditioningConfig
+from worldloop.models.video.context import Context
+from worldloop.models.video.dit import Block, Modulation, Past, RayLink, Setting, joined, modulated
+from worldloop.models.video.rotary import frequencies, rotation
+from worldloop.models.video.tokens import Tokens, TokenSequence
+
+TIME_FEATURES = 128
+
+
+@dataclass(frozen=True)
+class BackboneConfig:
+    """Sizes of the transformer and what it reads."""
+
+    latent_channels: int = 8
+    latent_size: int = 16
+    """Rows and columns of a frame's latents; a panorama has as many rows and twice the columns."""
+    patch: int = 2
+    width: int = 288
+    depth: int = 9
+    heads: int = 6
+    mlp_ratio: float = 4.0
+    modulation_rank: int = 64
+    clip_frames: int = 4
+    """Longest clip that is sampled at once; longer plans go clip by clip."""
+    chunk: int = 0
+    """Frames of a clip that see one another; 0 is the whole clip."""
+    window: int = 8
+    """Most context frames."""
+    panorama: bool = True
+    """Reads the panorama of the present."""
+    hfov_deg: float = 90.0
+    conditioning: ConditioningConfig = field(default_factory=ConditioningConfig)
+
+    def __post_init__(self) -> None:
+        sizes = (self.latent_channels, self.patch, self.heads, self.depth, self.modulation_rank)
+        if min(*sizes, self.clip_frames, self.window) < 1 or self.chunk < 0 or not 0 < self.hfov_deg < 180:
+            raise InputError(f"backbone: sizes are positive, got {self}")
+        if self.width % (2 * self.heads) or self.latent_size % self.patch:
+            raise InputError(
+                f"backbone: width {self.width} is a multiple of twice the {self.heads} heads, latent_size "
+                f"{self.latent_size} one of the patch {self.patch}"
+            )
+
+
+class VideoBackbone(nn.Module):
+    """A transformer over latent frames. `velocity` is the one function that training and sampling use."""
+
+    frequencies: Tensor
+
+    def __init__(self, config: BackboneConfig = BackboneConfig()) -> None:
+        super().__init__()
+        self.config = config
+        width, rank = config.width, config.modulation_rank
+        self.tokens = Tokens(
+            config.latent_channels, config.latent_size, config.patch, width, config.panorama, config.hfov_deg
+        )
+        self.time = nn.Sequential(nn.Linear(TIME_FEATURES, width), nn.SiLU(), nn.Linear(width, width))
+        self.low = nn.Linear(width, rank)
+        self.blocks = nn.ModuleList(
+            Block(width, config.heads, config.mlp_ratio, rank) for _ in range(config.depth)
+        )
+        self.last_modulation = Modulation(rank, width, 2)
+        self.project = nn.Linear(width, config.patch**2 * config.latent_channels)
+        nn.init.zeros_(self.project.weight)
+        nn.init.zeros_(self.project.bias)
+        self.conditioner = Conditioner(config.conditioning, width, config.heads, config.depth)
+        self.register_buffer("frequencies", frequencies(width // config.heads), persistent=False)
+
+    def attach(self, conditioning: ConditioningConfig) -> VideoBackbone:
+        """Replace the conditioning heads by fresh ones, in place. They start at zero and change no output."""
+        c = self.config = replace(self.config, conditioning=conditioning)
+        fresh = Conditioner(conditioning, c.width, c.heads, c.depth)
+        self.conditioner = fresh.to(self.tokens.place.device, self.tokens.place.dtype)
+        return self
+
+    def velocity(
+        self, x_t: Tensor, t: Tensor, condition: Condition | None = None, context: Context | None = None
+    ) -> Tensor:
+        """Velocity `eps - x_0` [B,T,C,h,w] of a noisy clip x_t [B,T,C,h,w] at noise levels t [B,T] in [0,1].
+
+        Any T works; a model is good at those it was trained on. The context's batch is B or 1. InputError
+        for shapes and controls that do not fit.
+        """
+        if context is not None and context.batch not in (1, len(x_t)):
+            raise InputError(f"a context of {context.batch} does not serve a batch of {len(x_t)}")
+        start = 1 if context is None else context.next_time
+        x, low, *_ = self._run(self._clip(x_t, t, condition, start), context)
+        return self._out(x, low)
+
+    forward = velocity
+
+    def context(
+        self,
+        frames: Tensor,
+        panorama: Tensor | None = None,
+        condition: Condition | None = None,
+        t: Tensor | None = None,
+    ) -> Context:
+        """Keys and values of clean latent frames [B,N,C,h,w], the last of which is the present.
+
+        `panorama` [B,C,h,2w] are the latents of the present panorama. `condition` holds the frames' own
+        controls (the actions that led to them, their poses against the present). `t` [B,N] is for frames
+        that were noised on purpose; the default is clean. InputError where the panorama is missing.
+        """
+        return self._kept(self._history(frames, panorama, condition, t), None, frames.shape[1], 1)
+
+    def extend(
+        self, context: Context, frames: Tensor, condition: Condition | None = None, t: Tensor | None = None
+    ) -> Context:
+        """The context with further clean frames [B,N,C,h,w] behind it, such as a finished clip."""
+        more = self._sequence(frames, t, condition, context.next_time, 1)
+        count = frames.shape[1]
+        return context.followed_by(self._kept(more, context, count, context.next_time + count))
+
+    def velocity_in_one_pass(
+        self,
+        x_t: Tensor,
+        t: Tensor,
+        frames: Tensor,
+        panorama: Tensor | None = None,
+        condition: Condition | None = None,
+        frames_condition: Condition | None = None,
+    ) -> Tensor:
+        """The same as `velocity` with a fresh `context`, without keeping keys: the reference for the cache."""
+        past = self._history(frames, panorama, frames_condition, None)
+        x, low, *_ = self._run(past.then(self._clip(x_t, t, condition, 1)), None)
+        return self._out(x[:, -x_t.shape[1] :], low[:, -x_t.shape[1] :])
+
+    def _clip(self, x_t: Tensor, t: Tensor, condition: Condition | None, start: int) -> TokenSequence:
+        return self._sequence(x_t, t, condition, start, self.config.chunk or max(x_t.shape[1], 1))
+
+    def _history(
+        self, frames: Tensor, panorama: Tensor | None, condition: Condition | None, t: Tensor | None
+    ) -> TokenSequence:
+        if (panorama is not None) != self.config.panorama:
+            reads = "reads the panorama of the present" if self.config.panorama else "reads no panorama"
+            raise InputError(f"this backbone {reads}; pass its latents or leave them out accordingly")
+        history = self._sequence(frames, t, condition, 1 - frames.shape[1], 1)
+        if panorama is None:
+            return history
+        c = self._time(panorama.new_zeros(len(frames), 2))
+        return self.tokens.panorama(panorama, c).then(history)
+
+    def _sequence(
+        self, latents: Tensor, t: Tensor | None, condition: Condition | None, start: int, chunk: int
+    ) -> TokenSequence:
+        t = latents.new_zeros(latents.shape[:2]) if t is None else t
+        self.tokens.check(latents, t)
+        c = self._time(t)
+        if condition is None:
+            return self.tokens.frames(latents, c, start, chunk)
+        c = c + self.conditioner(condition, *latents.shape[:2])
+        posed = None
+        if condition.poses is not None:
+            posed = c.new_ones(c.shape[:2])
+            if condition.keep is not None:
+                posed = posed * condition.keep[:, None]
+        return self.tokens.frames(latents, c, start, chunk, condition.poses, posed)
+
+    def _run(
+        self, sequence: TokenSequence, context: Context | None
+    ) -> tuple[Tensor, Tensor, list[Past], Tensor | None]:
+        """Through all blocks: tokens [B,F,n,W], modulation [B,F,rank], own keys and values, own ray keys."""
+        low = self.low(F.silu(sequence.c))
+        turn = rotation(sequence.positions, self.frequencies)
+        mask = sequence.mask(0 if context is None else context.tokens)
+        ray_keys, link = self._rays(sequence, context)
+        setting = Setting(turn, mask, link)
+        x, kept = sequence.x, []
+        for i, block in enumerate(self.blocks):
+            past = None if context is None else (context.keys[i], context.values[i])
+            x, own = block(x, low, setting, past, i)
+            kept.append(own)
+        return x, low, kept, ray_keys
+
+    def _rays(self, sequence: TokenSequence, context: Context | None) -> tuple[Tensor | None, RayLink | None]:
+        head = self.conditioner.camera
+        if head is None:
+            return None, None
+        own = head.keys(sequence.rays)
+        if sequence.posed is None:
+            return own, None
+        keys = own
+        if context is not None:
+            if context.ray_keys is None:
+                raise InputError("this context was computed before the camera head was attached")
+            keys = joined(context.ray_keys, own)
+        posed = sequence.posed[..., None, None]
+        return own, RayLink(head.queries(sequence.rays), keys, posed, head.outs)
+
+    def _kept(self, sequence: TokenSequence, past: Context | None, frames: int, next_time: int) -> Context:
+        _, _, kept, ray_keys = self._run(sequence, past)
+        keys, values = zip(*kept)
+        return Context(keys, values, frames, next_time, self.tokens.per_frame, ray_keys)
+
+    def _time(self, t: Tensor) -> Tensor:
+        """Noise levels [B,F] -> [B,F,W]."""
+        half = TIME_FEATURES // 2
+        rates = torch.exp(torch.arange(half, device=t.device) * (-math.log(10_000) / half))
+        angles = 1000.0 * t.float()[..., None] * rates
+        return self.time(torch.cat((angles.cos(), angles.sin()), dim=-1).to(self.tokens.place))
+
+    def _out(self, x: Tensor, low: Tensor) -> Tensor:
+        """Tokens [B,F,n,W] -> velocity [B,F,C,h,w]."""
+        shift, scale = self.last_modulation(low)
+        return self.tokens.pictures(self.project(modulated(x, shift, scale)))

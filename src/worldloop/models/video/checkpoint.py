@@ -1,0 +1,184 @@
+"""One safetensors file for a whole video model: autoencoder, backbone, heads, and what it was trained for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from worldloop.core import InputError
+from worldloop.models.video.adapters import adapter_state, merge_adapter, plain_state
+from worldloop.models.video.backbone import BackboneConfig, VideoBackbone
+from worldloop.models.video.conditioning import ConditioningConfig
+from worldloop.models.video.sampler import SamplerConfig
+from worldloop.models.video.vae import VAEConfig, VideoVAE
+
+MODEL, ADAPTER = "worldloop-video-1", "worldloop-video-adapter-1"
+"""Values of the entry `format` in the files' metadata."""
+CONTROLS = ("none", "text", "code", "camera")
+PACKAGED = Path(__file__).parents[1] / "data"
+
+
+@dataclass(frozen=True)
+class VideoSpec:
+    """What a video model was trained for. JSON-serialisable throughout."""
+
+    name: str
+    control: str
+    """`none`, `text`, `code` or `camera`."""
+    actions: Mapping[str, tuple[float, float, float]]
+    """Known actions in the order of their codes (1, 2, ...): forward m, left m and turn deg."""
+    summary: str = "a latent video diffusion transformer"
+    history: int = 1
+    """Context frames, the present one included."""
+    sampler: SamplerConfig = field(default_factory=SamplerConfig)
+    """Recommended settings."""
+    training_scenes: tuple[str, ...] = ()
+    notes: str = ""
+    licence: str = "Apache-2.0"
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Whatever else a recipe wants to remember."""
+
+    def __post_init__(self) -> None:
+        if self.control not in CONTROLS:
+            raise InputError(f"video: control is one of {', '.join(CONTROLS)}, got {self.control!r}")
+        if not self.actions or self.history < 1:
+            raise InputError("video: a model knows at least one action and reads at least one frame")
+        object.__setattr__(self, "actions", {n: tuple(map(float, m)) for n, m in self.actions.items()})
+        object.__setattr__(self, "training_scenes", tuple(self.training_scenes))
+        if any(len(m) != 3 for m in self.actions.values()):
+            raise InputError("video: an action is (forward m, left m, turn deg)")
+
+    def code(self, action: str) -> int:
+        """The code of an action, 1 or more; KeyError for an unknown one."""
+        return {name: i + 1 for i, name in enumerate(self.actions)}[action]
+
+
+@dataclass(eq=False)
+class VideoCheckpoint:
+    """A video model in memory."""
+
+    vae: VideoVAE
+    backbone: VideoBackbone
+    spec: VideoSpec
+    weights_hash: str = ""
+
+    def __post_init__(self) -> None:
+        c, heads = self.backbone.config, self.backbone.config.conditioning
+        control, codes = self.spec.control, len(self.spec.actions)
+        if c.latent_channels != self.vae.config.latent_channels:
+            raise InputError("autoencoder and backbone disagree on the number of latent channels")
+        readable = {"text": heads.text_buckets > 0, "code": heads.codes == codes, "camera": heads.camera}
+        if not readable.get(control, True):
+            raise InputError(f"control {control!r} with {codes} actions needs a head that the backbone lacks")
+
+
+def save_checkpoint(path: str | Path, checkpoint: VideoCheckpoint, half: bool = False) -> str:
+    """Write a model, active adapters merged; returns the hash of the file.
+
+    `half` stores float16. InputError for weights that are not finite (in float16, where asked).
+    """
+    parts = {"vae": checkpoint.vae.state_dict(), "backbone": plain_state(checkpoint.backbone)}
+    tensors = {f"{part}.{name}": t for part, state in parts.items() for name, t in state.items()}
+    config = {
+        "vae": asdict(checkpoint.vae.config),
+        "backbone": asdict(checkpoint.backbone.config),
+        "spec": asdict(checkpoint.spec),
+    }
+    return _write(Path(path), tensors, MODEL, config, half)
+
+
+def save_adapter(path: str | Path, backbone: VideoBackbone, base_hash: str = "", half: bool = False) -> str:
+    """Write the active adapters of a backbone alone; returns the hash of the file. See `adapter_state`."""
+    return _write(Path(path), adapter_state(backbone), ADAPTER, {"base": base_hash}, half)
+
+
+def load_checkpoint(path: str | Path, adapter: str | Path | None = None) -> VideoCheckpoint:
+    """A model in float32 on the CPU, in evaluation mode; an adapter file is merged into it.
+
+    `path` is a file or the name of packaged weights. InputError for missing, damaged and foreign files, and
+    for an adapter of another model.
+    """
+    path = find_weights(path)
+    tensors, config, weights_hash = _read(path, MODEL)
+    try:
+        spec = dict(config["spec"])
+        checkpoint = VideoCheckpoint(
+            VideoVAE(VAEConfig(**config["vae"])),
+            VideoBackbone(_backbone_config(config["backbone"])),
+            VideoSpec(**{**spec, "sampler": SamplerConfig(**spec["sampler"])}),
+            weights_hash,
+        )
+        for name, part in (("vae", checkpoint.vae), ("backbone", checkpoint.backbone)):
+            state = {k[len(name) + 1 :]: t for k, t in tensors.items() if k.startswith(f"{name}.")}
+            part.load_state_dict(state, strict=True)
+            part.eval()
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, MemoryError) as error:
+        raise InputError(f"{path}: the weights do not fit their description: {error}") from error
+    if adapter is not None:
+        change, info, change_hash = _read(Path(adapter), ADAPTER)
+        if info.get("base") not in ("", weights_hash):
+            raise InputError(f"{adapter} belongs to other weights than {path}")
+        merge_adapter(checkpoint.backbone, change)
+        checkpoint.weights_hash = f"{weights_hash}+{change_hash}"
+    return checkpoint
+
+
+def find_weights(weights: str | Path) -> Path:
+    """The file behind a path or a packaged name; InputError with the known names if there is none."""
+    path = Path(weights)
+    if path.is_file():
+        return path
+    known = sorted(p.stem for p in PACKAGED.glob("*.safetensors"))
+    if str(weights) in known:
+        return PACKAGED / f"{weights}.safetensors"
+    raise InputError(f"no weights at {weights}; packaged: {', '.join(known) or '(none)'}")
+
+
+def _backbone_config(values: Mapping[str, Any]) -> BackboneConfig:
+    return BackboneConfig(**{**values, "conditioning": ConditioningConfig(**values["conditioning"])})
+
+
+def _write(path: Path, tensors: Mapping[str, Tensor], kind: str, config: Any, half: bool) -> str:
+    out = {}
+    for name, tensor in tensors.items():
+        tensor = tensor.detach().to("cpu", torch.float16 if half else torch.float32)
+        if not tensor.isfinite().all():
+            raise InputError(f"{name} is not finite{' in float16' if half else ''}; not saved")
+        out[name] = tensor.clone(memory_format=torch.contiguous_format)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(path.name + ".part")
+    save_file(out, fresh, {"format": kind, "config": json.dumps(config)})
+    fresh.replace(path)
+    return _hash(path)
+
+
+def _read(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any], str]:
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != kind:
+                raise InputError(f"{path} is not a {kind} file (format {metadata.get('format')!r})")
+            tensors = {k: file.get_tensor(k).float() for k in file.keys()}  # noqa: SIM118 (not a mapping)
+        config = json.loads(metadata["config"])
+    except (SafetensorError, OSError, ValueError, KeyError, RecursionError) as error:
+        raise InputError(f"{path} is not a readable weight file: {error}") from error
+    if not isinstance(config, dict):
+        raise InputError(f"{path}: the description is not a JSON object")
+    bad = [k for k, t in tensors.items() if not t.isfinite().all()]
+    if bad:
+        raise InputError(f"{path}: {bad[0]} holds values that are not finite")
+    return tensors, config, _hash(path)
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]

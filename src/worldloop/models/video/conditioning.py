@@ -1,0 +1,161 @@
+"""Controls of a clip and the heads that read them. Every head starts at zero: attaching it changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor, nn
+
+from worldloop.core import InputError
+from worldloop.models.video.camera import CameraHead
+
+NO_CODE = 0
+"""Action code of a frame whose action is unknown."""
+
+
+@dataclass(frozen=True)
+class ConditioningConfig:
+    """Which heads a backbone has."""
+
+    text_buckets: int = 0
+    """Size of the hashed vocabulary; 0 for no text head."""
+    codes: int = 0
+    """Number of action codes without `NO_CODE`; they are 1..codes. 0 for no code head."""
+    camera: bool = False
+
+    def __post_init__(self) -> None:
+        if self.text_buckets == 1 or self.text_buckets < 0 or self.codes < 0:
+            raise InputError("conditioning: text_buckets is 0 or >= 2, codes is >= 0")
+
+
+@dataclass(frozen=True, eq=False)
+class Condition:
+    """Any subset of controls of B clips of T frames."""
+
+    text: Tensor | None = None
+    """int64 [B,K], one caption for the clip, see `captions.caption_batch`; 0 is filling."""
+    codes: Tensor | None = None
+    """int64 [B,T], the action that leads to each frame: 1..codes, or `NO_CODE`."""
+    poses: Tensor | None = None
+    """float [B,T,3], each frame's pose against the present camera: x ahead (m), y left (m), yaw (rad)."""
+    keep: Tensor | None = None
+    """bool [B]; false replaces all controls of the clip by the learned "dropped" one. None keeps all."""
+
+    def dropped(self, drop: Tensor | None = None) -> Condition:
+        """With the clips in `drop` bool [B] (None: all) dropped, for classifier-free guidance."""
+        batch, device = self._batch()
+        keep = torch.ones(batch, dtype=torch.bool, device=device) if self.keep is None else self.keep
+        keep = torch.zeros_like(keep) if drop is None else keep & ~drop
+        return replace(self, keep=keep)
+
+    def frames(self, start: int, stop: int) -> Condition:
+        """The controls of frames start..stop-1; the text stays."""
+        cut = {n: getattr(self, n) for n in ("codes", "poses")}
+        return replace(self, **{n: v if v is None else v[:, start:stop] for n, v in cut.items()})
+
+    def to(self, device: torch.device | str) -> Condition:
+        """On another device."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Condition(**{n: v if v is None else v.to(device) for n, v in values.items()})
+
+    def _batch(self) -> tuple[int, torch.device]:
+        for value in (self.text, self.codes, self.poses, self.keep):
+            if value is not None:
+                return value.shape[0], value.device
+        raise InputError("an empty condition has no clips to drop")
+
+
+def stack(conditions: list[Condition]) -> Condition:
+    """Conditions of one kind as one batch; captions are filled up to the longest."""
+    out: dict[str, Tensor | None] = {}
+    for field in fields(Condition):
+        values = [getattr(c, field.name) for c in conditions]
+        present = [v for v in values if v is not None]
+        if present and len(present) != len(values):
+            raise InputError(f"some conditions have {field.name} and some have not")
+        if field.name == "text" and present:
+            longest = max(v.shape[1] for v in present)
+            present = [nn.functional.pad(v, (0, longest - v.shape[1])) for v in present]
+        out[field.name] = torch.cat(present) if present else None
+    return Condition(**out)
+
+
+class TextHead(nn.Module):
+    """A hashed bag-of-phrases embedding, not a language model.
+
+    Each frame of the clip asks the caption's hashes with a learned query of its own, so that one caption can
+    tell different frames different things. It knows only words it was trained on.
+    """
+
+    LAST = 15
+    """Frames from this one on share a query."""
+
+    def __init__(self, buckets: int, width: int, inner: int = 64) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(buckets, inner)
+        self.key = nn.Linear(inner, inner)
+        self.frame = nn.Embedding(self.LAST + 1, inner)
+        self.out = nn.Linear(inner, width)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, ids: Tensor, frames: int) -> Tensor:
+        """ids int64 [B,K] -> [B,T,W]"""
+        words = self.embed(ids)  # [B,K,D]
+        asked = self.frame(torch.arange(frames, device=ids.device).clamp(max=self.LAST))  # [T,D]
+        scores = asked @ self.key(words).transpose(1, 2) * words.shape[2] ** -0.5  # [B,T,K]
+        scores = scores.masked_fill((ids == 0)[:, None], -torch.inf)
+        # One more place with score 0 and nothing in it: an empty caption says nothing instead of NaN.
+        weights = torch.cat((scores, torch.zeros_like(scores[:, :, :1])), dim=2).softmax(2)[:, :, :-1]
+        return self.out(weights @ words)
+
+
+class Conditioner(nn.Module):
+    """All heads of a backbone."""
+
+    def __init__(self, config: ConditioningConfig, width: int, heads: int, depth: int) -> None:
+        super().__init__()
+        self.config = config
+        self.text = TextHead(config.text_buckets, width) if config.text_buckets else None
+        self.codes = nn.Embedding(config.codes + 1, width) if config.codes else None
+        self.camera = CameraHead(width, heads, depth) if config.camera else None
+        self.null = nn.Parameter(torch.zeros(width))
+        if self.codes is not None:
+            nn.init.zeros_(self.codes.weight)
+
+    def forward(self, condition: Condition, batch: int, frames: int) -> Tensor:
+        """What the controls add to each frame's modulation: [B,T,W]. InputError for what no head can read."""
+        self._check(condition, batch, frames)
+        total = self.null.new_zeros(batch, frames, len(self.null))
+        if self.text is not None and condition.text is not None:
+            total = total + self.text(condition.text, frames)
+        if self.codes is not None and condition.codes is not None:
+            total = total + self.codes(condition.codes)
+        if self.camera is not None and condition.poses is not None:
+            total = total + self.camera(condition.poses.to(total))
+        if condition.keep is not None:
+            total = torch.where(condition.keep[:, None, None], total, self.null)
+        return total
+
+    def _check(self, condition: Condition, batch: int, frames: int) -> None:
+        expected = {
+            "text": (batch, None),
+            "codes": (batch, frames),
+            "poses": (batch, frames, 3),
+            "keep": (batch,),
+        }
+        readers = {"text": self.text, "codes": self.codes, "poses": self.camera, "keep": self}
+        for name, shape in expected.items():
+            value = getattr(condition, name)
+            if value is None:
+                continue
+            if readers[name] is None:
+                raise InputError(f"this backbone has no head that reads {name}; attach one first")
+            if value.ndim != len(shape) or any(s not in (None, g) for s, g in zip(shape, value.shape)):
+                raise InputError(f"condition: {name} is {list(value.shape)}, expected {list(shape)}")
+        top = self.config.codes
+        codes = condition.codes
+        # On a GPU the look-up itself reports a bad code; asking here would stop the queue at every step.
+        if codes is not None and codes.device.type == "cpu" and not ((codes >= 0) & (codes <= top)).all():
+            raise InputError(f"action codes lie between 0 (none) and {top}")

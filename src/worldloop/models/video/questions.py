@@ -1,0 +1,175 @@
+"""From queries to tensors: checks what is asked and translates plans into the model's control."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from worldloop.actions import TextTranslator, intended_path
+from worldloop.core import Action, Observation, Plan, Query, Vocabulary
+from worldloop.core.errors import ModelError
+from worldloop.models.video.backbone import BackboneConfig
+from worldloop.models.video.captions import caption_batch
+from worldloop.models.video.checkpoint import VideoSpec
+from worldloop.models.video.conditioning import NO_CODE, Condition
+from worldloop.models.video.rollout import clip_spans
+from worldloop.models.video.vae import FACTOR
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """What a model looks back on."""
+
+    key: bytes
+    """Equal keys mean equal content."""
+    frames: np.ndarray
+    """uint8 [N,H,W,3]"""
+    panorama: np.ndarray | None
+    """uint8 [H,2W,3]"""
+    condition: Condition | None
+    """Of the N frames, batch 1."""
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """A query, checked and translated."""
+
+    history: History
+    conditions: tuple[Condition | None, ...]
+    """One for each clip of the plan, batch 1."""
+    frames: int
+    """L."""
+    seed: int
+
+
+class QueryReader:
+    """Reads queries for one model; ModelError for whatever that model cannot answer."""
+
+    def __init__(self, spec: VideoSpec, config: BackboneConfig) -> None:
+        self.spec, self.config = spec, config
+        self.side = config.latent_size * FACTOR
+
+    def read(self, query: Query) -> Question:
+        """One query as a question."""
+        vocabulary = query.plan.vocabulary
+        codes = self._codes(query.plan.actions, vocabulary)
+        history = self._history(query, vocabulary)
+        conditions = []
+        path = _radians(intended_path(query.plan)[1:])
+        for start, stop in clip_spans(len(codes), self.config.clip_frames):
+            part = Plan(vocabulary, query.plan.actions[start:stop])
+            conditions.append(self._condition(codes[start:stop], path[start:stop], part))
+        return Question(history, tuple(conditions), len(codes), query.seed)
+
+    def _condition(self, codes: Sequence[int], poses: np.ndarray, plan: Plan | None) -> Condition | None:
+        if self.spec.control == "code":
+            return Condition(codes=torch.tensor([codes]))
+        if self.spec.control == "camera":
+            return Condition(poses=torch.tensor(poses, dtype=torch.float32)[None])
+        if self.spec.control == "text" and plan is not None:
+            caption = TextTranslator(plan.vocabulary).encode(plan).value
+            return Condition(text=caption_batch([caption], self.config.conditioning.text_buckets))
+        return None
+
+    def _codes(self, actions: Sequence[Action], vocabulary: Vocabulary) -> list[int]:
+        known = ", ".join(self.spec.actions)
+        if not vocabulary.discrete:
+            raise ModelError(
+                f"model {self.spec.name!r} takes named actions ({known}), not {vocabulary.name!r}"
+            )
+        codes = []
+        for action in actions:
+            if action.name not in self.spec.actions:
+                raise ModelError(
+                    f"model {self.spec.name!r} was not trained on {action.name!r}; known: {known}"
+                )
+            p, trained = vocabulary.primitive(action), self.spec.actions[action.name]
+            if not np.allclose((p.forward, p.left, p.yaw_deg), trained, rtol=0, atol=1e-6):
+                raise ModelError(
+                    f"{action.name!r} moves ({p.forward:g} m, {p.left:g} m, {p.yaw_deg:g} deg) here, but model "
+                    f"{self.spec.name!r} was trained with ({', '.join(f'{v:g}' for v in trained)})"
+                )
+            codes.append(self.spec.code(action.name))
+        return codes
+
+    def _history(self, query: Query, vocabulary: Vocabulary) -> History:
+        if not query.history:
+            raise ModelError(f"model {self.spec.name!r} needs at least the present observation")
+        count = min(self.spec.history, self.config.window, len(query.history))
+        if self.spec.control in ("code", "camera"):
+            # A frame whose way to the present is unknown would only mislead.
+            count = min(count, len(query.actions) + 1)
+        seen = query.history[-count:]
+        actions = query.actions[-(count - 1) :] if count > 1 and query.actions else ()
+        frames = np.stack([self._frame(o) for o in seen])
+        panorama = self._panorama(seen[-1]) if self.config.panorama else None
+        condition = None
+        if self.spec.control in ("code", "camera"):
+            codes = [NO_CODE, *self._codes(actions, vocabulary)]
+            condition = self._condition(codes, _relative_past(actions, vocabulary), None)
+        digest = hashlib.blake2b(repr((frames.shape, [a.name for a in actions])).encode(), digest_size=16)
+        for array in (frames, panorama):
+            if array is not None:
+                digest.update(array.tobytes())
+        return History(digest.digest(), frames, panorama, condition)
+
+    def _frame(self, observation: Observation) -> np.ndarray:
+        rgb, wanted = np.asarray(observation.rgb), (self.side, self.side, 3)
+        if rgb.shape != wanted or rgb.dtype != np.uint8:
+            raise ModelError(
+                f"model {self.spec.name!r} sees uint8{list(wanted)}, got {rgb.dtype}{list(rgb.shape)}"
+            )
+        if abs(observation.hfov_deg - self.config.hfov_deg) > 0.5:
+            raise ModelError(
+                f"model {self.spec.name!r} was trained on {self.config.hfov_deg:g} degrees of view, got "
+                f"{observation.hfov_deg:g}"
+            )
+        return rgb
+
+    def _panorama(self, now: Observation) -> np.ndarray:
+        if now.panorama is None:
+            raise ModelError(f"model {self.spec.name!r} needs an environment with a panorama")
+        around = np.asarray(now.panorama)
+        wanted = (self.side, 2 * self.side, 3)
+        times = around.shape[0] // self.side if around.ndim == 3 else 0
+        if around.dtype != np.uint8 or not times or around.shape != (times * wanted[0], times * wanted[1], 3):
+            raise ModelError(
+                f"model {self.spec.name!r} needs a panorama uint8{list(wanted)} or a whole multiple of that "
+                f"size, got {around.dtype}{list(around.shape)}"
+            )
+        if times == 1:
+            return around
+        cells = around.reshape(wanted[0], times, wanted[1], times, 3)
+        return np.rint(cells.mean((1, 3))).astype(np.uint8)
+
+
+def pictures_to_tensor(pictures: np.ndarray) -> Tensor:
+    """uint8 [B,H,W,3] -> float32 [B,3,H,W] in [-1,1]."""
+    scaled = pictures.astype(np.float32) / 127.5 - 1.0
+    return torch.from_numpy(np.ascontiguousarray(scaled.transpose(0, 3, 1, 2)))
+
+
+def tensor_to_pictures(frames: Tensor) -> np.ndarray:
+    """float [B,3,H,W], clipped to [-1,1] -> uint8 [B,H,W,3]."""
+    scaled = ((frames.clamp(-1, 1) + 1) * 127.5).round().to("cpu", torch.uint8)
+    return np.ascontiguousarray(scaled.permute(0, 2, 3, 1).numpy())
+
+
+def _radians(path: np.ndarray) -> np.ndarray:
+    return path * (1.0, 1.0, math.pi / 180)
+
+
+def _relative_past(actions: Sequence[Action], vocabulary: Vocabulary) -> np.ndarray:
+    """Poses float64 [N,3] (m, m, rad) of the frames between actions, against the last of them."""
+    if not actions:
+        return np.zeros((1, 3))
+    path = _radians(intended_path(Plan(vocabulary, tuple(actions))))
+    away = path - path[-1]
+    c, s = math.cos(path[-1, 2]), math.sin(path[-1, 2])
+    return np.stack([c * away[:, 0] + s * away[:, 1], -s * away[:, 0] + c * away[:, 1], away[:, 2]], axis=1)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from copy import deepcopy
 
+import numpy as np
 import pytest
 import torch
 
 from worldloop.core import InputError
 from worldloop.models.video import (
     TARGETS,
+    BackboneConfig,
     Condition,
     ConditioningConfig,
     FlowConfig,
     SamplerConfig,
+    VideoBackbone,
     VideoModel,
     adapter_state,
     flow_loss,
@@ -35,12 +38,13 @@ CODES = ConditioningConfig(codes=3)
 
 def test_a_clip_is_learned_and_its_actions_count():
     torch.manual_seed(0)
-    model = backbone(CODES, width=48, heads=2, depth=2)
+    sizes = {"latent_channels": 4, "latent_size": 4, "width": 48, "heads": 2, "depth": 2}
+    model = VideoBackbone(BackboneConfig(conditioning=CODES, **sizes))  # as training finds it
     left, right = torch.tensor([[1, 2, 1, 1]]), torch.tensor([[3, 1, 2, 3]])
     codes = torch.cat((left, right)).repeat(8, 1)
     x0 = latents(2, 4, seed=8).repeat(8, 1, 1, 1, 1)
     past, around = latents(1, 1, seed=1), panorama()
-    flow = FlowConfig("uniform", group=1)
+    flow = FlowConfig(mean=1.0, group=1)
 
     def loss(codes: torch.Tensor, seed: int) -> torch.Tensor:
         context = model.context(past, around)
@@ -49,13 +53,13 @@ def test_a_clip_is_learned_and_its_actions_count():
 
     first = float(loss(codes, 999).detach())
     optimiser = torch.optim.Adam(model.parameters(), 4e-3)
-    for step in range(90):
+    for step in range(80):
         optimiser.zero_grad()
         loss(codes, step).backward()
         optimiser.step()
     with torch.no_grad():
         last, wrong = float(loss(codes, 999)), float(loss(codes.flip(0), 999))
-    assert last < first / 5 and wrong > 1.5 * last
+    assert last < first / 5 and wrong > 5 * last
     assert all(p.grad is not None for p in model.conditioner.codes.parameters())
 
 
@@ -145,7 +149,7 @@ def test_policy_gradients_reach_the_adapter(adapted):
     _, model = adapted
     context = model.context(latents(1, 1, seed=1), panorama()).detach()
     c, steps = Condition(codes=torch.tensor([[1, 2], [2, 1]])), []
-    rngs = [torch.Generator] and [__import__("numpy").random.default_rng(i) for i in range(2)]
+    rngs = [np.random.default_rng(i) for i in range(2)]
     with torch.no_grad():
         noise = draw_noise(rngs, (2, 4, 4, 4))
         sample(guided(model, c, context), noise, SamplerConfig(3, eta=0.5), rngs, steps.append)

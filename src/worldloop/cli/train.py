@@ -1,44 +1,146 @@
-"""Train what worldloop ships: `recogniser`, the head that names objects in active recognition."""
+"""Train: `recogniser` (names objects in active recognition), `vae` and `video` (the video model's autoencoder and its
+base, from passive video), `sft` (low-rank adaptation of a video model to actions). The same command goes on where it
+was stopped.
+"""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from worldloop.cli.console import out, print_json
+from worldloop.cli.console import names, out, print_json, progress
 from worldloop.core import InputError
+
+STEPS = {"vae": 6000, "video": 8000}
+BATCH = {"vae": 32, "video": 16, "sft": 16}
+RATE = {"vae": 1e-3, "video": 5e-4, "sft": 1e-3}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `worldloop train`."""
-    parser.add_argument("what", choices=("recogniser",))
-    parser.add_argument(
+    add = parser.add_argument
+    add("what", choices=("recogniser", "vae", "video", "sft"))
+    add("--out", metavar="DIR", help="where weights and card go (default: the name of what is trained)")
+    add("--seed", type=int, default=0)
+    add("--data", metavar="DIR[,DIR]", help="vae, video, sft: datasets of `worldloop collect`")
+    add("--vae", metavar="FILE", help="video: the autoencoder")
+    add("--base", metavar="FILE", help="sft: the video model to adapt")
+    add("--control", default="code", help="sft: text, code or camera (default: %(default)s)")
+    add("--examples", type=int, metavar="N", help="sft: clips to train on (default: all)")
+    add(
+        "--epochs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="sft: times through the clips (default: %(default)s)",
+    )
+    add("--rank", type=int, default=6, metavar="R", help="sft: rank of the adapters (default: %(default)s)")
+    add("--steps", type=int, metavar="N", help=f"vae, video: training steps (default: {STEPS})")
+    add("--batch", type=int, metavar="B", help=f"examples in a step (default: {BATCH})")
+    add("--learning-rate", type=float, metavar="X", help=f"default: {RATE}")
+    add("--precision", default="auto", help="fp32, bf16 or auto (default: %(default)s)")
+    add(
         "--scenes",
         type=int,
         default=60,
         metavar="N",
-        help="training scenes of each style (default: %(default)s)",
+        help="recogniser: scenes of a style (default: %(default)s)",
     )
-    parser.add_argument(
-        "--views", type=int, default=120, metavar="N", help="views in each scene (default: %(default)s)"
-    )
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--out", default="recogniser", metavar="DIR", help="where head and card go (default: %(default)s)"
+    add(
+        "--views",
+        type=int,
+        default=120,
+        metavar="N",
+        help="recogniser: views of a scene (default: %(default)s)",
     )
 
 
 def main(options: argparse.Namespace) -> int:
     """Train and print the card."""
-    from worldloop.training.recogniser import TrainConfig, train_recogniser
+    train = {"recogniser": _recogniser, "vae": _vae, "video": _video, "sft": _sft}[options.what]
+    with progress(quiet=options.json) as bar:
+        line = bar.add_task(f"train {options.what}", total=None, note="")
 
-    if options.scenes < 1 or options.views < 1:
-        raise InputError("--scenes and --views must be at least 1")
-    card = train_recogniser(
-        TrainConfig(scenes=options.scenes, views=options.views, seed=options.seed, out=Path(options.out))
-    )
+        def show(step: int, loss: float, total: int | None) -> None:
+            bar.update(line, completed=step, total=total, note=f"loss {loss:.4f}")
+
+        card = train(options, Path(options.out or options.what), show)
     if options.json:
         print_json(card)
     else:
         out.print(card)
     return 0
+
+
+Show = Callable[[int, float, int | None], None]
+
+
+def _recogniser(options: argparse.Namespace, folder: Path, show: Show) -> dict[str, Any]:
+    from worldloop.training.recogniser import TrainConfig, train_recogniser
+
+    if options.scenes < 1 or options.views < 1:
+        raise InputError("--scenes and --views must be at least 1")
+    return train_recogniser(
+        TrainConfig(scenes=options.scenes, views=options.views, seed=options.seed, out=folder)
+    )
+
+
+def _vae(options: argparse.Namespace, folder: Path, show: Show) -> dict[str, Any]:
+    from worldloop.training.video import AutoencoderTraining, train_autoencoder
+
+    loop = _loop(options)
+    settings = AutoencoderTraining(_data(options), folder, loop)
+    return train_autoencoder(settings, lambda step, loss: show(step, loss, loop.steps))
+
+
+def _video(options: argparse.Namespace, folder: Path, show: Show) -> dict[str, Any]:
+    from worldloop.training.video import BaseTraining, train_base
+
+    if not options.vae:
+        raise InputError("give the autoencoder with --vae FILE (`worldloop train vae` makes one)")
+    loop = _loop(options)
+    settings = BaseTraining(_data(options), Path(options.vae), folder, loop)
+    return train_base(settings, lambda step, loss: show(step, loss, loop.steps))
+
+
+def _sft(options: argparse.Namespace, folder: Path, show: Show) -> dict[str, Any]:
+    from worldloop.training.video import SupervisedTraining, train_sft
+
+    if not options.base:
+        raise InputError("give the model to adapt with --base FILE (`worldloop train video` makes one)")
+    settings = SupervisedTraining(
+        options.base,
+        _data(options),
+        folder,
+        control=options.control,
+        examples=options.examples,
+        epochs=options.epochs,
+        batch=options.batch or BATCH["sft"],
+        learning_rate=options.learning_rate or RATE["sft"],
+        rank=options.rank,
+        seed=options.seed,
+        precision=options.precision,
+    )
+    return train_sft(settings, lambda step, loss: show(step, loss, None))
+
+
+def _loop(options: argparse.Namespace) -> Any:
+    from worldloop.training.loop import LoopConfig
+
+    what = options.what
+    return LoopConfig(
+        steps=options.steps or STEPS[what],
+        batch=options.batch or BATCH[what],
+        learning_rate=options.learning_rate or RATE[what],
+        average=0.998,
+        seed=options.seed,
+        precision=options.precision,
+    )
+
+
+def _data(options: argparse.Namespace) -> tuple[str, ...]:
+    if not options.data:
+        raise InputError("give the training data with --data DIR (`worldloop collect` makes it)")
+    return tuple(names(options.data))

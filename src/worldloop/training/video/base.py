@@ -1,0 +1,139 @@
+"""Training the base on passive video: it learns how houses look in motion, with loose captions and no actions.
+
+As with video models from the web, a caption may name the directions of the motion, in any order and without
+amounts, and is often missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from worldloop.core import InputError
+from worldloop.models.video import (
+    BackboneConfig,
+    Condition,
+    ConditioningConfig,
+    FlowConfig,
+    SamplerConfig,
+    VideoBackbone,
+    VideoCheckpoint,
+    VideoSpec,
+    caption_batch,
+    flow_loss,
+    save_checkpoint,
+)
+from worldloop.training.loop import LoopConfig, StepInput, train
+from worldloop.training.video.footage import ClipBatch, Footage, clip_batch, open_footage
+from worldloop.training.video.weights import load_vae
+
+TEXT_BUCKETS = 2048
+
+
+@dataclass(frozen=True)
+class BaseTraining:
+    """Settings of `train_base`."""
+
+    data: tuple[str, ...]
+    vae: Path
+    out: Path
+    loop: LoopConfig
+    backbone: BackboneConfig = field(
+        default_factory=lambda: BackboneConfig(conditioning=ConditioningConfig(text_buckets=TEXT_BUCKETS))
+    )
+    flow: FlowConfig = field(default_factory=lambda: FlowConfig(shift=2.0))
+    history: int = 4
+    """Most context frames of a training clip, the present one included; half of the clips have that one alone."""
+    uncaptioned: float = 0.4
+    """Share of clips without a caption."""
+
+
+class ClipLoss(nn.Module):
+    """The flow-matching loss of training clips; context frames stay clean and do not count."""
+
+    def __init__(self, backbone: VideoBackbone, flow: FlowConfig) -> None:
+        super().__init__()
+        self.backbone, self.flow = backbone, flow
+
+    def forward(
+        self, batch: ClipBatch, condition: Condition | None, past: Condition | None, seed: int
+    ) -> Tensor:
+        """Loss per clip [B], with noise and noise levels drawn from the seed."""
+        context = self.backbone.context(batch.context, batch.panorama, past)
+        generator = torch.Generator(batch.target.device).manual_seed(seed)
+        return flow_loss(
+            lambda x, t: self.backbone(x, t, condition, context), batch.target, self.flow, generator
+        )
+
+
+def train_base(
+    settings: BaseTraining, progress: Callable[[int, float], None] | None = None
+) -> dict[str, Any]:
+    """Train a backbone from scratch and write `base.safetensors`; returns facts for the card.
+
+    SplitError for held-out scenes.
+    """
+    vae, vae_card = load_vae(settings.vae)
+    footage = open_footage(settings.data, vae, settings.backbone.panorama)
+    torch.manual_seed(settings.loop.seed)
+    backbone = VideoBackbone(settings.backbone)
+    frames, batch = settings.backbone.clip_frames, settings.loop.batch
+    starts = {n: footage.starts(n, frames) for n in range(1, settings.history + 1)}
+    if not all(len(s) for s in starts.values()):
+        raise InputError("the episodes of this data are too short for the clips")
+
+    def loss(model: nn.Module, given: StepInput) -> Tensor:
+        n = 1 if given.random.random() < 0.5 else int(given.random.integers(1, settings.history + 1))
+        present = starts[n][given.random.integers(len(starts[n]), size=batch)][given.rows]
+        captioned = given.random.random(batch)[given.rows] >= settings.uncaptioned
+        seed = int(given.random.integers(2**62)) + given.rows.start
+        clips = clip_batch(footage, present, n, frames, given.device)
+        captions = [
+            loose_caption(footage, c) if k else "" for c, k in zip(clips.codes.cpu().numpy(), captioned)
+        ]
+        condition = Condition(text=caption_batch(captions, TEXT_BUCKETS).to(given.device))
+        return model(clips, condition, None, seed).mean()
+
+    facts = train(ClipLoss(backbone, settings.flow), loss, settings.loop, settings.out, progress)
+    backbone.cpu().eval()
+    scenes = tuple(sorted({*footage.scenes, *vae_card.get("training_scenes", ())}))
+    spec = VideoSpec(
+        "video-base",
+        "text",
+        footage.actions,
+        summary="a small latent video diffusion transformer, trained on passive video with loose captions",
+        history=1,
+        sampler=SamplerConfig(steps=4, shift=settings.flow.shift),
+        training_scenes=scenes,
+        notes="Not trained on actions: it knows words of direction, not amounts.",
+        extra={"training": facts},
+    )
+    facts["weights_hash"] = save_checkpoint(
+        settings.out / "base.safetensors", VideoCheckpoint(vae, backbone, spec), half=True
+    )
+    return facts | {
+        "data": list(settings.data),
+        "scenes": len(footage.scenes),
+        "frames": len(footage.codes),
+        "parameters": sum(p.numel() for p in backbone.parameters()),
+        "flow": asdict(settings.flow),
+    }
+
+
+PHRASES = {"forward": "moves forward", "left": "rotates left", "right": "rotates right"}
+
+
+def loose_caption(footage: Footage, codes: np.ndarray) -> str:
+    """What somebody would say of a clip: the kinds of its motion, without order, amounts or number."""
+    moves = list(footage.actions.values())
+    kinds = set()
+    for code in codes:
+        forward, _, turn = moves[code - 1]
+        kinds.add("forward" if forward else "left" if turn > 0 else "right")
+    return "The camera " + " and ".join(PHRASES[k] for k in sorted(kinds)) + "."

@@ -1,0 +1,152 @@
+"""A dataset as latents in memory, and training clips drawn from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from worldloop.actions import yaw_of
+from worldloop.core import InputError
+from worldloop.models.video import VideoVAE
+from worldloop.training.dataset import ActionClips
+from worldloop.training.dataset.layout import FRONT, PANORAMA
+
+CHUNK = 64
+"""Pictures encoded at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class Footage:
+    """N frames of E episodes, encoded."""
+
+    latents: Tensor
+    """float16 [N,C,h,w]."""
+    panoramas: Tensor | None
+    """float16 [N,C,h,2w]."""
+    codes: np.ndarray
+    """int64 [N]: 1.. the action that is taken from each frame; 0 at the end of an episode."""
+    poses: np.ndarray
+    """float64 [N,3]: x m, y m, yaw deg."""
+    episodes: np.ndarray
+    """int64 [N]: which episode a frame belongs to."""
+    scenes: tuple[str, ...]
+    actions: dict[str, tuple[float, float, float]]
+    """Name -> forward m, left m, turn deg; in the order of the codes."""
+
+    def starts(self, context: int, frames: int) -> np.ndarray:
+        """int64 [K]: every present frame that has `context - 1` frames before and `frames` after it."""
+        present = np.arange(context - 1, len(self.codes) - frames)
+        same = self.episodes[present - context + 1] == self.episodes[present + frames]
+        return present[same]
+
+
+def open_footage(
+    folders: Sequence[str | Path],
+    vae: VideoVAE,
+    panorama: bool,
+    device: torch.device | str = "cpu",
+    progress: Callable[[int, int], None] | None = None,
+) -> Footage:
+    """Encode datasets. SplitError for held-out scenes, InputError for datasets that do not go together."""
+    if not folders:
+        raise InputError("no training data: give at least one --data folder (see `worldloop collect`)")
+    opened = [ActionClips(f) for f in folders]
+    if len({c.vocabulary for c in opened}) > 1:
+        raise InputError("these datasets have different actions; train on one kind at a time")
+    moving = [p for p in opened[0].vocabulary.primitives if not p.stops]
+    numbers = {opened[0].vocabulary.index(p.name): i + 1 for i, p in enumerate(moving)}
+    total = sum(int(c.offsets[-1]) for c in opened) * (2 if panorama else 1)
+    done = 0
+
+    def encoded(clips: ActionClips, video: str) -> Tensor:
+        nonlocal done
+        pictures, _ = clips.to_memory(video)
+        parts = []
+        for start in range(0, len(pictures), CHUNK):
+            parts.append(encode(vae, pictures[start : start + CHUNK], device))
+            done += len(parts[-1])
+            if progress is not None:
+                progress(done, total)
+        return torch.cat(parts)
+
+    front = [encoded(c, FRONT) for c in opened]
+    around = [encoded(c, PANORAMA) for c in opened] if panorama else []
+    episode_numbers, before = [], 0
+    for clips in opened:
+        episode_numbers.append(np.repeat(np.arange(len(clips)), clips.lengths) + before)
+        before += len(clips)
+    poses = np.concatenate([c.poses for c in opened]).astype(np.float64)
+    return Footage(
+        torch.cat(front),
+        torch.cat(around) if panorama else None,
+        np.array([numbers.get(int(k), 0) for c in opened for k in c.codes], np.int64),
+        np.stack([poses[:, 0, 3], poses[:, 1, 3], [yaw_of(p) for p in poses]], axis=1),
+        np.concatenate(episode_numbers),
+        tuple(sorted({s for c in opened for s in c.scenes})),
+        {p.name: (p.forward, p.left, p.yaw_deg) for p in moving},
+    )
+
+
+@torch.inference_mode()
+def encode(vae: VideoVAE, pictures: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
+    """Latents float16 [B,C,h,w] of pictures uint8 [B,H,W,3]."""
+    frames = torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return vae.to(device).encode(frames).half().cpu()
+
+
+@dataclass(frozen=True, eq=False)
+class ClipBatch:
+    """B training clips: N context frames, the last of which is the present, and T target frames."""
+
+    context: Tensor
+    """float32 [B,N,C,h,w]."""
+    panorama: Tensor | None
+    """float32 [B,C,h,2w] of the present."""
+    target: Tensor
+    """float32 [B,T,C,h,w]."""
+    context_codes: Tensor
+    """int64 [B,N], the action that led to each context frame; 0 for the first."""
+    codes: Tensor
+    """int64 [B,T], the action that led to each target frame."""
+    context_poses: Tensor
+    """float32 [B,N,3], against the present camera: x ahead m, y left m, yaw rad."""
+    poses: Tensor
+    """float32 [B,T,3]."""
+
+
+def clip_batch(
+    footage: Footage, present: np.ndarray, context: int, frames: int, device: torch.device
+) -> ClipBatch:
+    """The clips around the given present frames int64 [B]."""
+    past = present[:, None] + np.arange(1 - context, 1)
+    ahead = present[:, None] + np.arange(1, frames + 1)
+    led = np.concatenate([np.zeros((len(present), 1), np.int64), footage.codes[past[:, :-1]]], axis=1)
+
+    def tensor(array: np.ndarray, kind: torch.dtype) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(device, kind)
+
+    def latents(store: Tensor, rows: np.ndarray) -> Tensor:
+        return store[torch.from_numpy(rows)].to(device, torch.float32)
+
+    return ClipBatch(
+        latents(footage.latents, past),
+        None if footage.panoramas is None else latents(footage.panoramas, present),
+        latents(footage.latents, ahead),
+        tensor(led, torch.int64),
+        tensor(footage.codes[ahead - 1], torch.int64),
+        tensor(relative(footage.poses[past], footage.poses[present]), torch.float32),
+        tensor(relative(footage.poses[ahead], footage.poses[present]), torch.float32),
+    )
+
+
+def relative(poses: np.ndarray, present: np.ndarray) -> np.ndarray:
+    """Poses [B,T,3] (x m, y m, yaw deg) as seen from the present ones [B,3]: x ahead m, y left m, yaw rad."""
+    away = poses[..., :2] - present[:, None, :2]
+    c, s = (f(np.radians(present[:, None, 2])) for f in (np.cos, np.sin))
+    turn = np.radians((poses[..., 2] - present[:, None, 2] + 180) % 360 - 180)
+    return np.stack([c * away[..., 0] + s * away[..., 1], c * away[..., 1] - s * away[..., 0], turn], axis=-1)

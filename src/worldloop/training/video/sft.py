@@ -1,0 +1,175 @@
+"""Post-training a video model on actions: low-rank adaptation of the attention, everything else frozen.
+
+After World-In-World (arXiv 2510.18135): one epoch over action-observation clips, the usual denoising loss on the
+clip to predict, context clean and out of the loss, actions dropped now and then for guidance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from worldloop.actions import NAVIGATION, TextTranslator
+from worldloop.core import InputError, derive_seed
+from worldloop.core.errors import MissingExtraError
+from worldloop.models.video import (
+    TARGETS,
+    Condition,
+    ConditioningConfig,
+    FlowConfig,
+    VideoBackbone,
+    VideoCheckpoint,
+    caption_batch,
+    load_checkpoint,
+    save_checkpoint,
+)
+from worldloop.training.loop import LoopConfig, StepInput, train
+from worldloop.training.video.base import TEXT_BUCKETS, ClipLoss
+from worldloop.training.video.footage import ClipBatch, Footage, clip_batch, open_footage
+
+CONTROLS = ("text", "code", "camera")
+LARGEST_SHARE = 0.015
+"""Of the backbone's parameters the adapters may train so many, with a text or code head included. The camera head
+is larger: it brings an attention branch of its own."""
+
+
+@dataclass(frozen=True)
+class SupervisedTraining:
+    """Settings of `train_sft`."""
+
+    base: str
+    """A checkpoint file, or the name of packaged weights."""
+    data: tuple[str, ...]
+    out: Path
+    control: str = "code"
+    examples: int | None = None
+    """Clips to train on, drawn once from the data; None takes every clip there is."""
+    epochs: int = 1
+    batch: int = 16
+    learning_rate: float = 1e-3
+    rank: int = 6
+    dropped: float = 0.1
+    """Share of clips whose actions are withheld."""
+    flow: FlowConfig = field(default_factory=lambda: FlowConfig(shift=2.0))
+    seed: int = 0
+    precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.control not in CONTROLS:
+            raise InputError(f"--control is one of {', '.join(CONTROLS)}, got {self.control!r}")
+        if (self.examples is not None and self.examples < self.batch) or self.epochs < 1 or self.rank < 1:
+            raise InputError("post-training needs at least one batch of examples, one epoch and rank 1")
+
+
+def adapt(backbone: VideoBackbone, control: str, codes: int, rank: int) -> VideoBackbone:
+    """Freeze a backbone, put low-rank adapters on its attention and a fresh control head on it, in place.
+
+    Its output is unchanged: adapters and head start at zero. MissingExtraError without peft.
+    """
+    try:
+        from peft import LoraConfig, inject_adapter_in_model
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("low-rank adaptation", "train") from error
+    backbone.requires_grad_(False)
+    if control != "text":
+        heads = ConditioningConfig(codes=codes if control == "code" else 0, camera=control == "camera")
+        backbone.attach(heads)
+    lora = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=list(TARGETS), bias="none")
+    inject_adapter_in_model(lora, backbone)
+    backbone.conditioner.requires_grad_(True)
+    if backbone.conditioner.text is not None:
+        # Words the base never heard have random embeddings, which tell them apart; the table is most of the head.
+        backbone.conditioner.text.embed.requires_grad_(False)
+    return backbone
+
+
+def train_sft(
+    settings: SupervisedTraining, progress: Callable[[int, float], None] | None = None
+) -> dict[str, Any]:
+    """Post-train and write `adapted.safetensors`; returns facts for the card. SplitError for held-out scenes."""
+    checkpoint = load_checkpoint(settings.base)
+    backbone, spec = checkpoint.backbone, checkpoint.spec
+    footage = open_footage(settings.data, checkpoint.vae, backbone.config.panorama)
+    if dict(footage.actions) != dict(spec.actions):
+        raise InputError("the data has other actions than the base model knows")
+    torch.manual_seed(settings.seed)
+    adapt(backbone, settings.control, len(spec.actions), settings.rank)
+    frames = backbone.config.clip_frames
+    chosen = examples(footage, frames, settings.examples, settings.seed)
+    steps = settings.epochs * len(chosen) // settings.batch
+    loop = LoopConfig(
+        steps=steps, batch=settings.batch, learning_rate=settings.learning_rate,
+        weight_decay=0.0, warmup=min(50, steps // 10 + 1), seed=settings.seed, precision=settings.precision,
+    )  # fmt: skip
+
+    def loss(model: nn.Module, given: StepInput) -> Tensor:
+        # Each epoch is a permutation of its own, cut into steps.
+        at = np.arange(given.step * settings.batch, (given.step + 1) * settings.batch)
+        order = [_order(settings.seed, epoch, len(chosen)) for epoch in range(settings.epochs)]
+        present = chosen[np.concatenate(order)[at]][given.rows]
+        kept = torch.from_numpy(given.random.random(settings.batch)[given.rows] >= settings.dropped)
+        seed = int(given.random.integers(2**62)) + given.rows.start
+        clips = clip_batch(footage, present, 1, frames, given.device)
+        ahead, past = conditions(settings.control, clips, footage)
+        return model(clips, replace(ahead, keep=kept.to(given.device)), past, seed).mean()
+
+    facts = train(ClipLoss(backbone, settings.flow), loss, loop, settings.out, progress)
+    backbone.cpu().eval()
+    total = sum(p.numel() for p in backbone.parameters())
+    facts |= {
+        "control": settings.control,
+        "examples": len(chosen),
+        "epochs": settings.epochs,
+        "rank": settings.rank,
+        "base": checkpoint.weights_hash,
+        "data": list(settings.data),
+        "scenes": len(footage.scenes),
+        "parameters": total,
+        "trained_share": round(facts["trained_parameters"] / total, 5),
+    }
+    adapted = replace(
+        spec,
+        name=f"{spec.name}-{settings.control}",
+        control=settings.control,
+        summary="a small latent video diffusion transformer, post-trained on actions (LoRA)",
+        training_scenes=tuple(sorted({*spec.training_scenes, *footage.scenes})),
+        notes=f"Low-rank adaptation on {len(chosen)} clips with {settings.control} control.",
+        extra={**spec.extra, "adaptation": facts},
+    )
+    facts["weights_hash"] = save_checkpoint(
+        settings.out / "adapted.safetensors", VideoCheckpoint(checkpoint.vae, backbone, adapted), half=True
+    )
+    return facts
+
+
+def examples(footage: Footage, frames: int, count: int | None, seed: int) -> np.ndarray:
+    """Present frames int64 [K] of the clips to train on: smaller sets are part of larger ones."""
+    starts = footage.starts(1, frames)
+    order = np.random.default_rng(derive_seed(seed, "examples")).permutation(len(starts))
+    if count is not None and count > len(starts):
+        raise InputError(
+            f"the data has {len(starts)} clips, not {count}; collect more, or ask for fewer examples"
+        )
+    return starts[order[:count]]
+
+
+def conditions(control: str, clips: ClipBatch, footage: Footage) -> tuple[Condition, Condition | None]:
+    """Controls of the target frames and of the context frames, as the model will get them when it is asked."""
+    if control == "code":
+        return Condition(codes=clips.codes), Condition(codes=clips.context_codes)
+    if control == "camera":
+        return Condition(poses=clips.poses), Condition(poses=clips.context_poses)
+    names, speak = list(footage.actions), TextTranslator(NAVIGATION)
+    plans = [NAVIGATION.plan([names[c - 1] for c in row]) for row in clips.codes.tolist()]
+    captions = [str(speak.encode(plan).value) for plan in plans]
+    return Condition(text=caption_batch(captions, TEXT_BUCKETS).to(clips.codes.device)), None
+
+
+def _order(seed: int, epoch: int, count: int) -> np.ndarray:
+    return np.random.default_rng(derive_seed(seed, "epoch", epoch)).permutation(count)

@@ -1,0 +1,51 @@
+"""Files of a trained autoencoder: safetensors with its settings and card."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from worldloop.core import InputError
+from worldloop.models.video import VAEConfig, VideoVAE
+
+FORMAT = "worldloop-vae-1"
+
+
+def save_vae(path: Path, vae: VideoVAE, card: Mapping[str, Any]) -> str:
+    """Write the autoencoder; returns 16 hex digits that identify the file."""
+    facts = {
+        "format": FORMAT,
+        "config": json.dumps(asdict(vae.config)),
+        "card": json.dumps(dict(card), default=str),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    save_file({k: v.contiguous() for k, v in vae.state_dict().items()}, temporary, metadata=facts)
+    temporary.replace(path)
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def load_vae(path: str | Path) -> tuple[VideoVAE, dict[str, Any]]:
+    """The autoencoder in evaluation mode, and its card. InputError for a missing, damaged or foreign file."""
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"no autoencoder at {path}; train one with `worldloop train vae`")
+    try:
+        with safe_open(path, "pt") as file:
+            facts = file.metadata() or {}
+            state: dict[str, torch.Tensor] = {k: file.get_tensor(k).float() for k in file.keys()}  # noqa: SIM118
+        if facts.get("format") != FORMAT:
+            raise InputError(f"{path} is no autoencoder of worldloop")
+        vae = VideoVAE(VAEConfig(**json.loads(facts["config"])))
+        vae.load_state_dict(state)
+        return vae.eval(), json.loads(facts["card"])
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
+        raise InputError(f"{path} cannot be read as an autoencoder: {error}") from None

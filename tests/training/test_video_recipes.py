@@ -1,0 +1,236 @@
+"""The video model's training, end to end at a tiny size: what is learnt, what is frozen, what is resumed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from worldloop.actions import NAVIGATION
+from worldloop.cli.main import main
+from worldloop.core import InputError, Observation, Query, SplitError
+from worldloop.models.video import (
+    BackboneConfig,
+    Condition,
+    ConditioningConfig,
+    VAEConfig,
+    VideoBackbone,
+    VideoModel,
+    load_checkpoint,
+    plain_state,
+)
+from worldloop.training.collect import CollectConfig, collect
+from worldloop.training.loop import LoopConfig
+from worldloop.training.video import (
+    AutoencoderTraining,
+    BaseTraining,
+    SupervisedTraining,
+    train_autoencoder,
+    train_base,
+    train_sft,
+)
+from worldloop.training.video.base import TEXT_BUCKETS, loose_caption
+from worldloop.training.video.footage import clip_batch, open_footage, relative
+from worldloop.training.video.sft import LARGEST_SHARE, adapt, conditions, examples
+from worldloop.training.video.weights import load_vae
+
+pytest.importorskip("peft")
+TINY = BackboneConfig(
+    width=32, depth=2, heads=2, modulation_rank=8, conditioning=ConditioningConfig(text_buckets=TEXT_BUCKETS)
+)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Data, an autoencoder and a base, all tiny."""
+    folder = tmp_path_factory.mktemp("video")
+    config = CollectConfig(
+        folder / "data", 384, styles=("A",), panorama_height=128, episode_frames=24, jobs=1
+    )
+    collect(config)
+    loop = LoopConfig(steps=12, batch=8, learning_rate=2e-3, warmup=2)
+    vae = VAEConfig(widths=(8, 8, 16), encoder_blocks=(1, 1, 1), decoder_blocks=(1, 1, 1))
+    facts = train_autoencoder(AutoencoderTraining((str(folder / "data"),), folder / "vae", loop, vae))
+    assert facts["losses"][-1][1] < facts["losses"][0][1] and facts["psnr"] > 5
+    base = BaseTraining(
+        (str(folder / "data"),),
+        folder / "vae" / "vae.safetensors",
+        folder / "base",
+        replace(loop, steps=10),
+        TINY,
+    )
+    facts = train_base(base)
+    assert facts["losses"][-1][1] < facts["losses"][0][1]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def footage(trained):
+    vae, card = load_vae(trained / "vae" / "vae.safetensors")
+    assert card["training_scenes"]
+    return open_footage([str(trained / "data")], vae, panorama=True)
+
+
+def sft(trained, out, **changes) -> SupervisedTraining:
+    defaults = {"examples": 32, "batch": 8, "rank": 1}
+    return SupervisedTraining(
+        str(trained / "base" / "base.safetensors"), (str(trained / "data"),), out, **{**defaults, **changes}
+    )
+
+
+def test_latents_have_unit_variance_and_clips_fit_the_footage(footage):
+    assert abs(float(footage.latents.float().std()) - 1) < 0.3
+    for context, frames in ((1, 4), (3, 2)):
+        present = footage.starts(context, frames)
+        batch = clip_batch(footage, present[:5], context, frames, CPU)
+        assert batch.context.shape[:2] == (5, context) and batch.target.shape[:2] == (5, frames)
+        assert (batch.codes >= 1).all() and (batch.context_codes[:, 0] == 0).all()
+        np.testing.assert_array_equal(batch.codes[0], footage.codes[present[0] : present[0] + frames])
+        assert (footage.episodes[present - context + 1] == footage.episodes[present + frames]).all()
+        assert torch.allclose(batch.context_poses[:, -1], torch.zeros(3))
+
+
+def test_poses_are_seen_from_the_present_camera():
+    seen = relative(np.array([[[1.0, 1.0, 100.0]]]), np.array([[1.0, 0.0, 90.0]]))
+    np.testing.assert_allclose(seen[0, 0], [1.0, 0.0, np.radians(10)], atol=1e-12)
+
+
+def test_captions_name_kinds_of_motion_and_nothing_else(footage):
+    codes = [list(footage.actions).index(n) + 1 for n in ("turn_left", "move_forward", "turn_left")]
+    caption = loose_caption(footage, np.array(codes))
+    assert caption == "The camera moves forward and rotates left."
+    assert loose_caption(footage, np.array(codes[::-1])) == caption
+
+
+def test_step_0_equals_the_base_and_few_parameters_train(trained):
+    checkpoint = load_checkpoint(trained / "base" / "base.safetensors")
+    before, x = (
+        {k: v.clone() for k, v in checkpoint.backbone.state_dict().items()},
+        torch.randn(1, 4, 8, 16, 16),
+    )
+    frames, around = torch.randn(1, 1, 8, 16, 16), torch.randn(1, 8, 16, 32)
+    with torch.no_grad():
+        plain = checkpoint.backbone(
+            x, torch.full((1, 4), 0.5), None, checkpoint.backbone.context(frames, around)
+        )
+        adapt(checkpoint.backbone, "code", 3, 2)
+        codes = Condition(codes=torch.tensor([[1, 2, 3, 1]]))
+        adapted = checkpoint.backbone(
+            x, torch.full((1, 4), 0.5), codes, checkpoint.backbone.context(frames, around)
+        )
+    assert torch.equal(plain, adapted)
+    kept = plain_state(checkpoint.backbone)
+    shared = [k for k in before if not k.startswith("conditioner.")]
+    assert shared and all(torch.equal(before[k], kept[k]) for k in shared)
+
+
+def test_the_default_size_trains_at_most_its_share():
+    for control in ("code", "text", "camera"):
+        backbone = VideoBackbone(BackboneConfig(conditioning=ConditioningConfig(text_buckets=TEXT_BUCKETS)))
+        adapt(backbone, control, 3, SupervisedTraining("", (), Path()).rank)
+        trained = {n: p.numel() for n, p in backbone.named_parameters() if p.requires_grad}
+        if control == "camera":
+            trained = {n: k for n, k in trained.items() if not n.startswith("conditioner.camera")}
+        share = sum(trained.values()) / sum(p.numel() for p in backbone.parameters())
+        assert 0.005 < share <= LARGEST_SHARE, control
+
+
+@pytest.mark.parametrize("control", ["code", "text", "camera"])
+def test_adapted_models_answer_queries(trained, tmp_path, control):
+    facts = train_sft(sft(trained, tmp_path, control=control))
+    assert facts["steps"] == 4 and facts["examples"] == 32
+    model = VideoModel(tmp_path / "adapted.safetensors", steps=2)
+    assert model.card.control == control and model.card.settings["training_scenes"]
+    now = Observation(np.full((128, 128, 3), 90, np.uint8), panorama=np.full((128, 256, 3), 90, np.uint8))
+    plans = [NAVIGATION.plan([n] * 5) for n in ("turn_left", "turn_right")]
+    rollouts = model.simulate([Query((now,), (), plan, 3) for plan in plans])
+    assert [len(r.frames) for r in rollouts] == [5, 5]
+    base, adapted = (
+        load_checkpoint(f) for f in (trained / "base" / "base.safetensors", tmp_path / "adapted.safetensors")
+    )
+    for name, weight in base.vae.state_dict().items():
+        assert torch.equal(weight, adapted.vae.state_dict()[name])
+    frozen = [
+        k for k in base.backbone.state_dict() if "attention" not in k and not k.startswith("conditioner")
+    ]
+    assert all(torch.equal(base.backbone.state_dict()[k], adapted.backbone.state_dict()[k]) for k in frozen)
+
+
+def test_a_killed_adaptation_ends_the_same(trained, tmp_path):
+    def kill(step, loss):
+        if step == 2:
+            raise KeyboardInterrupt
+
+    whole = train_sft(sft(trained, tmp_path / "whole"))
+    with pytest.raises(KeyboardInterrupt):
+        train_sft(sft(trained, tmp_path / "broken"), kill)
+    broken = train_sft(sft(trained, tmp_path / "broken"))
+    assert broken["losses"] == whole["losses"]
+    assert torch.equal(
+        *(
+            load_checkpoint(tmp_path / n / "adapted.safetensors").backbone.blocks[0].attention.q.weight
+            for n in ("whole", "broken")
+        )
+    )
+
+
+def test_smaller_sets_of_examples_are_part_of_larger_ones(footage):
+    few, many = (examples(footage, 4, n, 1) for n in (20, 60))
+    np.testing.assert_array_equal(few, many[:20])
+    with pytest.raises(InputError, match="collect more"):
+        examples(footage, 4, 10**6, 1)
+
+
+def test_text_names_the_actions_in_order(footage):
+    clips = clip_batch(footage, footage.starts(1, 4)[:6], 1, 4, CPU)
+    text, past = conditions("text", clips, footage)
+    assert past is None and text.text.shape[0] == 6
+    swapped = replace(clips, codes=clips.codes.flip(1))
+    other, _ = conditions("text", swapped, footage)
+    moved = (clips.codes != swapped.codes).any(1)
+    assert not torch.equal(text.text[moved], other.text[moved]) or not moved.any()
+
+
+def test_held_out_scenes_are_refused(trained, tmp_path):
+    collect(CollectConfig(tmp_path / "held", 32, split="val", evaluation=True, panorama_height=128, jobs=1))
+    with pytest.raises(SplitError):
+        train_sft(replace(sft(trained, tmp_path / "x"), data=(str(tmp_path / "held"),)))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["train", "vae"],
+        ["train", "vae", "--data", "nowhere"],
+        ["train", "video", "--data", "nowhere"],
+        ["train", "video", "--data", "nowhere", "--vae", "none.safetensors"],
+        ["train", "sft", "--data", "nowhere"],
+        ["train", "sft", "--data", "nowhere", "--base", "none.safetensors"],
+        ["train", "sft", "--data", "x", "--base", "y", "--control", "thought"],
+        ["train", "vae", "--data", "x", "--steps", "-3"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_commands_end_in_a_sentence(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(command) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_the_command_trains(trained, tmp_path, capsys):
+    command = [
+        "train",
+        "sft",
+        "--base",
+        str(trained / "base" / "base.safetensors"),
+        "--data",
+        str(trained / "data"),
+    ]
+    command += ["--examples", "16", "--batch", "8", "--rank", "1", "--out", str(tmp_path), "--json"]
+    assert main(command) == 0
+    assert json.loads(capsys.readouterr().out)["examples"] == 16

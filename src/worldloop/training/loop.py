@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -78,6 +79,13 @@ class StepInput:
     rows: slice
     """The rows of the batch that this process works on."""
     device: torch.device
+
+
+def local_device() -> torch.device:
+    """Where this process trains: its own GPU, or the CPU."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
 
 
 def start_accelerator(precision: str) -> Any:

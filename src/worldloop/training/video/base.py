@@ -29,7 +29,7 @@ from worldloop.models.video import (
     flow_loss,
     save_checkpoint,
 )
-from worldloop.training.loop import LoopConfig, StepInput, train
+from worldloop.training.loop import LoopConfig, StepInput, local_device, train
 from worldloop.training.video.footage import ClipBatch, Footage, clip_batch, open_footage
 from worldloop.training.video.weights import load_vae
 
@@ -80,7 +80,8 @@ def train_base(
     SplitError for held-out scenes.
     """
     vae, vae_card = load_vae(settings.vae)
-    footage = open_footage(settings.data, vae, settings.backbone.panorama)
+    footage = open_footage(settings.data, vae, settings.backbone.panorama, local_device())
+    vae.cpu()
     torch.manual_seed(settings.loop.seed)
     backbone = VideoBackbone(settings.backbone)
     frames, batch = settings.backbone.clip_frames, settings.loop.batch

@@ -52,7 +52,8 @@ def open_footage(
     device: torch.device | str = "cpu",
     progress: Callable[[int, int], None] | None = None,
 ) -> Footage:
-    """Encode datasets. SplitError for held-out scenes, InputError for datasets that do not go together."""
+    """Encode datasets; the latents stay on the device. SplitError for held-out scenes, InputError for datasets
+    that do not go together."""
     if not folders:
         raise InputError("no training data: give at least one --data folder (see `worldloop collect`)")
     opened = [ActionClips(f) for f in folders]
@@ -94,9 +95,9 @@ def open_footage(
 
 @torch.inference_mode()
 def encode(vae: VideoVAE, pictures: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
-    """Latents float16 [B,C,h,w] of pictures uint8 [B,H,W,3]."""
+    """Latents float16 [B,C,h,w], on the device, of pictures uint8 [B,H,W,3]."""
     frames = torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
-    return vae.to(device).encode(frames).half().cpu()
+    return vae.to(device).encode(frames).half()
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +132,7 @@ def clip_batch(
         return torch.from_numpy(np.ascontiguousarray(array)).to(device, kind)
 
     def latents(store: Tensor, rows: np.ndarray) -> Tensor:
-        return store[torch.from_numpy(rows)].to(device, torch.float32)
+        return store[torch.from_numpy(rows).to(store.device)].to(device, torch.float32)
 
     return ClipBatch(
         latents(footage.latents, past),

@@ -29,7 +29,7 @@ from worldloop.models.video import (
     load_checkpoint,
     save_checkpoint,
 )
-from worldloop.training.loop import LoopConfig, StepInput, train
+from worldloop.training.loop import LoopConfig, StepInput, local_device, train
 from worldloop.training.video.base import TEXT_BUCKETS, ClipLoss
 from worldloop.training.video.footage import ClipBatch, Footage, clip_batch, open_footage
 
@@ -95,7 +95,8 @@ def train_sft(
     """Post-train and write `adapted.safetensors`; returns facts for the card. SplitError for held-out scenes."""
     checkpoint = load_checkpoint(settings.base)
     backbone, spec = checkpoint.backbone, checkpoint.spec
-    footage = open_footage(settings.data, checkpoint.vae, backbone.config.panorama)
+    footage = open_footage(settings.data, checkpoint.vae, backbone.config.panorama, local_device())
+    checkpoint.vae.cpu()
     if dict(footage.actions) != dict(spec.actions):
         raise InputError("the data has other actions than the base model knows")
     torch.manual_seed(settings.seed)

@@ -19,6 +19,14 @@ from worldloop.envs.house.user_scenes import load_user_scene
 
 pytest.importorskip("trimesh")
 FUZZ = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """MuJoCo leaves a log in the working directory."""
+    monkeypatch.chdir(tmp_path)
+
+
 edits = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=12)
 """Places, as shares of the file, and the byte that goes there."""
 

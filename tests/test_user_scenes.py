@@ -16,6 +16,12 @@ from worldloop.envs.house.user_scenes import corner_normals, floor_level, load_u
 trimesh = pytest.importorskip("trimesh")
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """MuJoCo leaves a log in the working directory."""
+    monkeypatch.chdir(tmp_path)
+
+
 def glb_room(path):
     """A y-up floor of 6 x 4 m with a red box on it (x = 2, z = -1 in glTF, so y = 1 here)."""
     from PIL import Image

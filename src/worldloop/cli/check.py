@@ -7,7 +7,7 @@ import argparse
 from rich.table import Table
 
 from worldloop.cli.console import out, print_json
-from worldloop.engine.check import check_model
+from worldloop.engine.check import check_model, usable
 from worldloop.models import MODELS
 
 
@@ -26,7 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Print one line per check; exit status 1 when one fails."""
-    report = check_model(MODELS.create(options.model), scene=options.scene, horizon=options.horizon)
+    report = check_model(
+        usable(MODELS.create(options.model), options.model), scene=options.scene, horizon=options.horizon
+    )
     if options.json:
         print_json(report.to_dict())
     else:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from worldloop.agents import AGENTS
 from worldloop.cli.console import errors, names, out, print_json, progress
 from worldloop.core import Agent, InputError, Task, WorldModel
 from worldloop.engine import Limits, RunSettings, run, select
+from worldloop.engine.check import usable
 from worldloop.models import MODELS
 from worldloop.runs import EpisodeRecord, read_run
 from worldloop.tasks import TASKS
@@ -90,6 +92,7 @@ def main(options: argparse.Namespace) -> int:
     """Run every pair of task and model, then print the leaderboard."""
     jobs = plan_jobs(options)
     given = {k: v for k, v in vars(options).items() if k not in ("verb", "json", "verbose")}
+    _same_names(jobs)
     done = []
     with progress(quiet=options.json) as bar:
         for job in jobs:
@@ -102,6 +105,8 @@ def main(options: argparse.Namespace) -> int:
         print_json({"runs": [str(f) for f in folders], "leaderboard": board.to_dict()})
     else:
         out.print(board.to_rich())
+        for folder in folders:
+            _explain_failures(folder)
         if not controls:
             errors.print(
                 "Without both `none` and `oracle` this table cannot say whether a model helps.",
@@ -112,7 +117,31 @@ def main(options: argparse.Namespace) -> int:
             highlight=False,
             soft_wrap=True,
         )
-    return 0 if complete else 1
+    failed = any(all(e.episode.status != "finished" for e in read_run(f).records()) for f in folders)
+    return 0 if complete and not failed else 1
+
+
+def _same_names(jobs: list[Job]) -> None:
+    """InputError for two models that the table could not tell apart."""
+    seen: dict[tuple[str, str, str], str] = {}
+    for job in jobs:
+        card = job.model.card
+        key = job.task.name + job.task.version, card.name, repr(sorted(card.settings.items()))
+        if key in seen:
+            raise InputError(
+                f"{seen[key]!r} and {job.settings.model!r} both call themselves {card.name!r} in their cards; "
+                "give one of them another name"
+            )
+        seen[key] = job.settings.model
+
+
+def _explain_failures(folder: Path) -> None:
+    """Say why episodes did not finish, the most frequent reasons first."""
+    found = [e.episode for e in read_run(folder).records() if e.episode.status != "finished"]
+    reasons = Counter(e.error or e.status for e in found)
+    for reason, count in reasons.most_common(3):
+        text = f"{folder.parent.name} / {folder.name}: {count} did not finish: {reason}"
+        errors.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def plan_jobs(options: argparse.Namespace) -> list[Job]:
@@ -122,7 +151,7 @@ def plan_jobs(options: argparse.Namespace) -> list[Job]:
     task_specs, model_specs = names(options.task), names(options.model)
     if not task_specs or not model_specs:
         raise InputError("name at least one task and one model; see `worldloop list`")
-    models = [(m, MODELS.create(m)) for m in model_specs]
+    models = [(m, usable(MODELS.create(m), m)) for m in model_specs]
     for task_spec in task_specs:
         task = TASKS.create(task_spec)
         agent_spec = options.agent or task.default_agent
@@ -146,6 +175,10 @@ def plan_jobs(options: argparse.Namespace) -> list[Job]:
             )
             settings.resolve(task)
             select(task, settings)
+            if options.use == "perceive" and agent.answerer is None:
+                raise InputError(
+                    f"--use perceive needs an agent that answers; in {task.name} imagination serves planning"
+                )
             folder = Path(options.out) / slug(task_spec) / slug(model_spec)
             if folder in folders:
                 raise InputError(f"{model_spec!r} is named twice for {task_spec!r}")

@@ -100,10 +100,15 @@ class Registry(Generic[T]):
         """Build the component a spec names; settings in the spec win over `defaults`."""
         name, settings = parse_spec(spec)
         factory = self.factory(name)
+        if not callable(factory):
+            raise InputError(f"no {self.kind} {spec!r}: it is a {type(factory).__name__}, not a class")
+        signature = inspect.signature(factory)
         try:
-            inspect.signature(factory).bind(**{**defaults, **settings})
+            signature.bind(**{**defaults, **settings})
         except TypeError as error:
-            raise InputError(f"{self.kind} {spec!r}: {error}") from None
+            known = [n for n in signature.parameters if n not in defaults]
+            hint = f"its settings are {', '.join(known)}" if known else "it has no settings"
+            raise InputError(f"{self.kind} {spec!r}: {error}; {hint}") from None
         try:
             return factory(**{**defaults, **settings})
         except WorldloopError:

@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from worldloop.core import PRIVILEGES, Episode, InputError, Query, Rollout, WorldModel, generator
+from worldloop.core import PRIVILEGES, Episode, InputError, ModelCard, Query, Rollout, WorldModel, generator
 from worldloop.core.errors import ModelError, WorldloopError
+from worldloop.core.types import OPTIONAL_FIELDS
 from worldloop.engine.guard import GUARDED, check_rollout, observation_digest, only
 
+SHOWN = {"rgb", "collided", *OPTIONAL_FIELDS, *GUARDED}
+"""What a house may show a model."""
 CONTROLS = ("none", "text", "camera", "code", "keys", "vector")
 
 
@@ -73,6 +76,7 @@ def check_model(
         return report.items[-1].result == "pass"
 
     check("card", lambda: _card(model))
+    check("reads", lambda: _reads(model))
     if not card.imagines:
         report.items.append(CheckItem("rollouts", "skip", "this model imagines nothing"))
         return report
@@ -155,6 +159,28 @@ def prepare(model: WorldModel, query: Query) -> Query:
         simulator=query.simulator if "simulator" in card.privileges else None,
         alternatives=query.alternatives if "other_plans" in card.privileges else (),
     )
+
+
+def usable(model: WorldModel, spec: str) -> WorldModel:
+    """The model itself; InputError when its class or its card cannot work, `spec` being what it is called."""
+    card = getattr(model, "card", None)
+    if not isinstance(card, ModelCard) or not callable(getattr(model, "simulate", None)):
+        raise InputError(
+            f"{spec!r} is no world model: its class needs `card = ModelCard(...)` and `simulate(queries)`"
+        )
+    try:
+        _card(model)
+    except AssertionError as error:
+        raise InputError(f"the card of {spec!r}: {error}") from None
+    return model
+
+
+def _reads(model: WorldModel) -> str:
+    unknown = set(model.card.reads) - SHOWN
+    assert not unknown, (
+        f"it reads {', '.join(sorted(unknown))}, which no house shows; known: {', '.join(sorted(SHOWN))}"
+    )
+    return f"reads: {', '.join(('rgb', *model.card.reads))}"
 
 
 def _card(model: WorldModel) -> str:

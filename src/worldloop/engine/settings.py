@@ -22,7 +22,9 @@ class Limits:
 
     def __post_init__(self) -> None:
         if not self.seconds > 0 or self.retries < 0:
-            raise InputError(f"limits need seconds > 0 and retries >= 0, got {self}")
+            raise InputError(
+                f"--time-limit is above 0 seconds and --retries at least 0, got {self.seconds} and {self.retries}"
+            )
 
 
 @dataclass(frozen=True)

@@ -160,8 +160,12 @@ class PointCloud:
 
     def __init__(self, radius: float = 0.2, camera_height: float = 1.25) -> None:
         """Of the agent, in metres. `radius` 0 walks through everything."""
-        if not 0 <= radius < camera_height:
-            raise InputError(f"{self.name}: needs 0 <= radius < camera_height, got {radius}, {camera_height}")
+        numbers = isinstance(radius, int | float) and isinstance(camera_height, int | float)
+        if not numbers or not 0 <= radius < camera_height:
+            raise InputError(
+                f"{self.name}: radius and camera_height are metres with 0 <= radius < camera_height, "
+                f"got {radius} and {camera_height}"
+            )
         self.radius, self.camera_height = float(radius), float(camera_height)
         self.card = self._card({"radius": self.radius, "camera_height": self.camera_height})
 

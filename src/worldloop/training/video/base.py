@@ -73,15 +73,18 @@ class ClipLoss(nn.Module):
 
 
 def train_base(
-    settings: BaseTraining, progress: Callable[[int, float], None] | None = None
+    settings: BaseTraining,
+    progress: Callable[[int, float], None] | None = None,
+    footage: Footage | None = None,
 ) -> dict[str, Any]:
     """Train a backbone from scratch and write `base.safetensors`; returns facts for the card.
 
-    SplitError for held-out scenes.
+    `footage`: the data, where it has been encoded by the same autoencoder already. SplitError for held-out scenes.
     """
     vae, vae_card = load_vae(settings.vae)
-    footage = open_footage(settings.data, vae, settings.backbone.panorama, local_device())
-    vae.cpu()
+    if footage is None:
+        footage = open_footage(settings.data, vae, settings.backbone.panorama, local_device())
+        vae.cpu()
     torch.manual_seed(settings.loop.seed)
     backbone = VideoBackbone(settings.backbone)
     frames, batch = settings.backbone.clip_frames, settings.loop.batch

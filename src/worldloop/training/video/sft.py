@@ -90,13 +90,19 @@ def adapt(backbone: VideoBackbone, control: str, codes: int, rank: int) -> Video
 
 
 def train_sft(
-    settings: SupervisedTraining, progress: Callable[[int, float], None] | None = None
+    settings: SupervisedTraining,
+    progress: Callable[[int, float], None] | None = None,
+    footage: Footage | None = None,
 ) -> dict[str, Any]:
-    """Post-train and write `adapted.safetensors`; returns facts for the card. SplitError for held-out scenes."""
+    """Post-train and write `adapted.safetensors`; returns facts for the card.
+
+    `footage`: the data, where it has been encoded by the same autoencoder already. SplitError for held-out scenes.
+    """
     checkpoint = load_checkpoint(settings.base)
     backbone, spec = checkpoint.backbone, checkpoint.spec
-    footage = open_footage(settings.data, checkpoint.vae, backbone.config.panorama, local_device())
-    checkpoint.vae.cpu()
+    if footage is None:
+        footage = open_footage(settings.data, checkpoint.vae, backbone.config.panorama, local_device())
+        checkpoint.vae.cpu()
     if dict(footage.actions) != dict(spec.actions):
         raise InputError("the data has other actions than the base model knows")
     torch.manual_seed(settings.seed)

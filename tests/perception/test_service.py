@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worldloop.agents.perception import Perception, PerceptionConfig, efficientnet, stlpips
-from worldloop.agents.perception.compute import each
 from worldloop.agents.perception.service import Memo
 from worldloop.core import InputError
+from worldloop.core.threads import each
 
 SIZE = 64
 IMAGES = np.random.default_rng(7).integers(0, 256, (6, SIZE, SIZE, 3), dtype=np.uint8)

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from worldloop.agents.perception.calibration import Fusion, fuse
-from worldloop.agents.perception.compute import each
 from worldloop.agents.perception.efficientnet import FEATURES
 from worldloop.agents.perception.images import clip_box, crop_and_resize
 from worldloop.agents.perception.service import Perception
 from worldloop.core import Belief, InputError
+from worldloop.core.threads import each
 
 TIGHT_MARGIN = 0.25
 """The first crop is 1.25 x the longer side of the box: the thing itself."""

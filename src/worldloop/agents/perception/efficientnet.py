@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from worldloop.agents.perception.compute import each
 from worldloop.agents.perception.images import as_images, resize
 from worldloop.agents.perception.weights import load_state, packaged_file
 from worldloop.core import InputError
+from worldloop.core.threads import each
 
 FEATURES = 1280
 """Length of the pooled feature vector."""

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from worldloop.agents.perception.compute import each
 from worldloop.agents.perception.images import as_images
 from worldloop.agents.perception.stlpips import SCALE, SHIFT
 from worldloop.agents.perception.weights import read_state
 from worldloop.core import InputError
+from worldloop.core.threads import each
 
 BACKBONE_VARIABLE = "WORLDLOOP_LPIPS_BACKBONE"
 HEADS_VARIABLE = "WORLDLOOP_LPIPS_HEADS"

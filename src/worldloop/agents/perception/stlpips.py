@@ -18,10 +18,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from worldloop.agents.perception.compute import each
 from worldloop.agents.perception.images import as_images
 from worldloop.agents.perception.weights import packaged_file, read_state
 from worldloop.core import InputError
+from worldloop.core.threads import each
 
 MIN_SIZE = 32
 """Smallest height and width in pixels."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from worldloop.core import InputError, ModelCard, Observation, Query, Rollout, WorldloopError, generator
 from worldloop.core.errors import ModelError
+from worldloop.core.threads import each
 from worldloop.models.video.checkpoint import VideoCheckpoint, load_checkpoint
 from worldloop.models.video.conditioning import stack
 from worldloop.models.video.context import Context
@@ -24,7 +25,6 @@ from worldloop.models.video.questions import (
 )
 from worldloop.models.video.rollout import rollout
 from worldloop.models.video.sampler import draw_noise
-from worldloop.models.video.threads import each
 
 
 class VideoModel:

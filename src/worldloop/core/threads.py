@@ -1,8 +1,8 @@
-"""Running a network on images one at a time, so that no result depends on what else was asked.
+"""Running a network on items one at a time, so that no result depends on what else was asked.
 
-Matrix libraries choose their summation order by batch size and by thread count, so the features of one image
-differ in the last bits between a batch of 1 and a batch of 16, or between one thread and two. Here each image
-is a batch of its own and each operation runs on one thread; speed comes from several images at once, on a
+Matrix libraries choose their summation order by batch size and by thread count, so the result for one item
+differs in the last bits between a batch of 1 and a batch of 16, or between one thread and two. Here each item
+is a batch of its own and each operation runs on one thread; speed comes from several items at once, on a
 pool of threads (torch releases the interpreter lock inside its operations).
 """
 
@@ -65,7 +65,7 @@ def _start(workers: int) -> ThreadPoolExecutor:
         torch.set_num_threads(1)
         barrier.wait()
 
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="worldloop-perception", initializer=single_threaded)
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="worldloop-compute", initializer=single_threaded)
     for _ in range(workers):
         pool.submit(int)
     barrier.wait()

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from worldloop.core import InputError, derive_seed, generator
@@ -224,7 +224,7 @@ class _State:
         tensors["losses"] = torch.tensor(losses, dtype=torch.float64)
         facts = {"identity": self._identity, "step": str(step), "seconds": repr(seconds)}
         temporary = self._path.with_suffix(".tmp")
-        save_file(tensors, temporary, metadata=facts)
+        temporary.write_bytes(save(tensors, facts))
         temporary.replace(self._path)
 
     def load(self) -> tuple[int, float, list[float]]:

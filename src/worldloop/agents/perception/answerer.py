@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -199,7 +199,8 @@ class Recogniser:
         facts = {"classes": list(self.classes), "fusion": asdict(self.fusion), "card": dict(self.card)}
         # Half precision halves the file; `halve` makes the trained head equal to what is stored.
         state = {k: v.half().contiguous() for k, v in self.head.state_dict().items()}
-        save_file(state, path, metadata={"worldloop": json.dumps(facts, sort_keys=True)})
+        # `save_file` would make it readable for its owner alone.
+        path.write_bytes(save(state, {"worldloop": json.dumps(facts, sort_keys=True)}))
         path.with_suffix(".json").write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n")
 
     @classmethod

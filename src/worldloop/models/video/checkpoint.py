@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from worldloop.core import InputError
@@ -156,7 +156,7 @@ def _write(path: Path, tensors: Mapping[str, Tensor], kind: str, config: Any, ha
         out[name] = tensor.clone(memory_format=torch.contiguous_format)
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(path.name + ".part")
-    save_file(out, fresh, {"format": kind, "config": json.dumps(config)})
+    fresh.write_bytes(save(out, {"format": kind, "config": json.dumps(config)}))
     fresh.replace(path)
     return _hash(path)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from worldloop.core import InputError
 from worldloop.models.video import VAEConfig, VideoVAE
@@ -28,7 +28,8 @@ def save_vae(path: Path, vae: VideoVAE, card: Mapping[str, Any]) -> str:
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
-    save_file({k: v.contiguous() for k, v in vae.state_dict().items()}, temporary, metadata=facts)
+    # `save_file` would make it readable for its owner alone.
+    temporary.write_bytes(save({k: v.contiguous() for k, v in vae.state_dict().items()}, facts))
     temporary.replace(path)
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 

@@ -22,6 +22,7 @@ import torch
 
 from worldloop.actions import NAVIGATION
 from worldloop.core import Observation, Query
+from worldloop.core.threads import each
 from worldloop.models.video import (
     BackboneConfig,
     ConditioningConfig,
@@ -32,7 +33,6 @@ from worldloop.models.video import (
     VideoModel,
     VideoSpec,
     VideoVAE,
-    threads,
 )
 
 ACTIONS = {"move_forward": (0.2, 0.0, 0.0), "turn_left": (0.0, 0.0, 22.5), "turn_right": (0.0, 0.0, -22.5)}
@@ -134,7 +134,7 @@ def shared_context(repeats: int) -> list[dict[str, float]]:
     for frames in (1, 4, 8):
         model = make_model(history=frames)
         history = model._reader.read(queries(1, 4, frames)[0]).history
-        encode = timed(lambda m=model, h=history: threads.each(m._context, [h]), repeats)
+        encode = timed(lambda m=model, h=history: each(m._context, [h]), repeats)
         for count in (1, 2, 4, 8):
             asked = queries(count, 4, frames)
             seconds = timed(lambda m=model, a=asked: m.simulate(a), repeats)

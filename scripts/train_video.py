@@ -23,6 +23,7 @@ import numpy as np
 import torch
 
 from worldloop.agents.perception import Perception
+from worldloop.cli.train import SIZES
 from worldloop.metrics import draw_trials, score_model
 from worldloop.models import MODELS
 from worldloop.models.video import BackboneConfig, ConditioningConfig, VideoModel
@@ -38,9 +39,6 @@ from worldloop.training.video import (
 from worldloop.training.video.base import TEXT_BUCKETS
 from worldloop.training.video.footage import open_footage
 from worldloop.training.video.weights import load_vae
-
-SIZES = {"small": (192, 6, 6), "default": (288, 9, 6)}
-"""Width, depth and heads of the transformer."""
 
 
 def steps_within(seconds: float, trial: Callable[[Path, int], dict[str, Any]]) -> int:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from worldloop.actions import intended_path
+from worldloop.agents.foresight import Foresight, ForesightConfig
 from worldloop.agents.motion import all_plans
 from worldloop.agents.odometry import Pose, headings_seen, odometry, turn_to
 from worldloop.agents.perception.images import resize
@@ -48,6 +49,9 @@ class GoalConfig:
     """By how much another plan must look closer than the first proposal."""
     aside: float = 0.12
     """Metres to the side from which a plan counts as one to the left or right."""
+    caution: float = 1.0
+    """How many times its proven error an imagined difference must exceed to count."""
+    foresight: ForesightConfig = field(default_factory=ForesightConfig)
 
 
 class GoalViews:
@@ -178,6 +182,8 @@ class GoalReviser:
         """Stop, the best imagined plan, or the first proposal when nothing is imagined."""
         config, distances, poses = self.views.config, await self.views.real(situation), odometry(situation)
         nothing = tuple(None for _ in candidates)
+        foresight = Foresight(situation, config.foresight)
+        foresight.check(situation.actions, distances)
         if min(d for d, p in zip(distances, poses) if self._here(p, poses[-1])) < config.stop_below:
             return Decision((), None, nothing, "this looks like the goal", stop=True)
         best = poses[int(np.argmin(distances))]
@@ -189,16 +195,20 @@ class GoalReviser:
         visits = Counter(map(_cell, poses))
         looked = [self._looked(c) for c in candidates]
         found = iter(await self.views.distances(situation, [v for views in looked for _, v in views]))
+        apart = [{i: next(found) for i, _ in views} for views in looked]
+        doubt, offset = config.caution * foresight.error, foresight.offset
+        foresight.predict(len(situation.actions), candidates, apart)
         judged = [
-            self._judge(situation, c, [(i, v, next(found)) for i, v in views], visits)
-            for c, views in zip(candidates, looked)
+            self._judge(situation, c, [(i, v, d[i] - offset) for i, v in views], visits, doubt)
+            for c, views, d in zip(candidates, looked, apart)
         ]
         scores = tuple(j.score for j in judged)
-        if min(j.here for j in judged) < config.stop_below:
+        margin = config.rather + doubt
+        if min(j.here for j in judged) + doubt < config.stop_below:
             return Decision((), None, scores, "one turn further it would look like the goal", stop=True)
-        if distances[-1] < config.peak_below and max(scores) < -distances[-1] - config.rather:
+        if distances[-1] < config.peak_below and max(scores) < -distances[-1] - margin:
             return Decision((), None, scores, "no plan comes closer than this", stop=True)
-        decision = select(candidates, scores, config.rather, "comes closest to the goal picture")
+        decision = select(candidates, scores, margin, "comes closest to the goal picture")
         # Past its best view, a plan is of no interest.
         upto = judged[decision.chosen or 0].best + 1
         return replace(decision, actions=decision.actions[:upto])
@@ -217,10 +227,12 @@ class GoalReviser:
         candidate: Candidate,
         views: Sequence[tuple[int, np.ndarray, float]],
         visits: Counter[tuple[int, int, int]],
+        doubt: float,
     ) -> Judged:
         """The plan's best view, where places visited before count as farther from the goal.
 
-        Without that, the agent turns to and fro between two views that it has already seen.
+        Without that, the agent turns to and fro between two views that it has already seen. An earlier view
+        must look closer than the last one by more than the doubt.
         """
         poses, config = odometry(situation), self.views.config
         path = intended_path(candidate.plan, *poses[-1])[1:]
@@ -232,6 +244,9 @@ class GoalReviser:
             if self._here(place, poses[-1]):
                 here = min(here, d)
         value, best = min(worth)
+        last, end = worth[0]
+        if last <= value + doubt:
+            best = end
         return Judged(-value, best, here)
 
 

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from worldloop.cli.console import names, out, print_json, progress
 from worldloop.core import InputError
 
+SIZES = {"tiny": (128, 4, 4), "small": (192, 6, 6), "default": (288, 9, 6)}
+"""Width, depth and heads of the video transformer."""
 STEPS = {"vae": 6000, "video": 8000}
 BATCH = {"vae": 32, "video": 16, "sft": 16}
 RATE = {"vae": 1e-3, "video": 5e-4, "sft": 1e-3}
@@ -36,10 +39,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="sft: times through the clips (default: %(default)s)",
     )
-    add("--rank", type=int, default=6, metavar="R", help="sft: rank of the adapters (default: %(default)s)")
+    add("--rank", type=int, metavar="R", help="sft: rank of the adapters (default: 1.5 %% are trained)")
     add("--steps", type=int, metavar="N", help=f"vae, video: training steps (default: {STEPS})")
     add("--batch", type=int, metavar="B", help=f"examples in a step (default: {BATCH})")
     add("--learning-rate", type=float, metavar="X", help=f"default: {RATE}")
+    add(
+        "--size",
+        choices=tuple(SIZES),
+        default="default",
+        help="video: of the transformer (default: %(default)s)",
+    )
+    add("--muon", action="store_true", help="video: the Muon optimiser for the blocks (torch 2.9)")
+    add("--shift", type=float, metavar="X", help="video, sft: stress on high noise levels, from 1 up")
+    add("--latents", metavar="DIR", help="video, sft: keep the encoded data here for other trainings")
+    add("--compile", action="store_true", help="vae, video: compile first; pays off in runs of an hour")
     add("--precision", default="auto", help="fp32, bf16 or auto (default: %(default)s)")
     add(
         "--scenes",
@@ -101,7 +114,15 @@ def _video(options: argparse.Namespace, folder: Path, show: Show) -> dict[str, A
     if not options.vae:
         raise InputError("give the autoencoder with --vae FILE (`worldloop train vae` makes one)")
     loop = _loop(options)
-    settings = BaseTraining(_data(options), Path(options.vae), folder, loop)
+    width, depth, heads = SIZES[options.size]
+    plain = BaseTraining(_data(options), Path(options.vae), folder, loop)
+    settings = replace(
+        plain,
+        backbone=replace(plain.backbone, width=width, depth=depth, heads=heads),
+        flow=replace(plain.flow, shift=options.shift or plain.flow.shift),
+        muon=options.muon,
+        latents=options.latents and Path(options.latents),
+    )
     return train_base(settings, lambda step, loss: show(step, loss, loop.steps))
 
 
@@ -122,7 +143,10 @@ def _sft(options: argparse.Namespace, folder: Path, show: Show) -> dict[str, Any
         rank=options.rank,
         seed=options.seed,
         precision=options.precision,
+        latents=options.latents and Path(options.latents),
     )
+    if options.shift:
+        settings = replace(settings, flow=replace(settings.flow, shift=options.shift))
     return train_sft(settings, lambda step, loss: show(step, loss, None))
 
 
@@ -137,6 +161,7 @@ def _loop(options: argparse.Namespace) -> Any:
         average=0.998,
         seed=options.seed,
         precision=options.precision,
+        compiled=options.compile,
     )
 
 

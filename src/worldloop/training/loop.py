@@ -11,7 +11,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,8 @@ from worldloop.core.errors import MissingExtraError
 
 log = logging.getLogger(__name__)
 CHECKPOINT = "training.safetensors"
-LOSSES = "losses.jsonl"
+MOMENTS = ("step", "exp_avg", "exp_avg_sq", "momentum_buffer")
+"""What the optimisers remember of a parameter."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,9 @@ class LoopConfig:
     """Decay per step of the averaged weights that are kept in the end; 0 keeps the last ones."""
     checkpoint_seconds: float = 60.0
     precision: str = "auto"
-    """`fp32`, `bf16`, or `auto`: bf16 on an accelerator that has it."""
+    """`fp32`, `bf16`, or `auto`: bf16 where the device multiplies matrices faster in it."""
+    compiled: bool = False
+    """Compile the model first: minutes at the start, then faster steps; needs a C++ compiler on a CPU."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -95,8 +98,44 @@ def start_accelerator(precision: str) -> Any:
     except ModuleNotFoundError as error:
         raise MissingExtraError("training", "train") from error
     if precision == "auto":
-        precision = "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "fp32"
+        precision = "bf16" if _fast_bf16() else "fp32"
     return Accelerator(mixed_precision="bf16" if precision == "bf16" else "no")
+
+
+def _fast_bf16() -> bool:
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported()
+    # Neither function is public in every torch from 2.6 on.
+    known = (getattr(torch.cpu, f"_is_{n}_supported", None) for n in ("avx512_bf16", "amx_tile"))
+    return any(supported() for supported in known if supported is not None)
+
+
+def _optimisers(
+    weights: Mapping[str, nn.Parameter], muon: Collection[str], config: LoopConfig
+) -> list[torch.optim.Optimizer]:
+    """Muon for the named matrices, AdamW for all else; both understand the same learning rate."""
+    rest = {n: p for n, p in weights.items() if n not in muon}
+    groups = [
+        {"params": [p for p in rest.values() if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in rest.values() if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    made: list[torch.optim.Optimizer] = []
+    if rest:
+        groups = [g for g in groups if g["params"]]
+        made.append(torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.99)))
+    if muon:
+        if not hasattr(torch.optim, "Muon"):
+            raise InputError(f"the Muon optimiser comes with torch 2.9, this is {torch.__version__}")
+        hidden = [p for n, p in weights.items() if n in muon]
+        made.append(
+            torch.optim.Muon(
+                hidden,
+                lr=config.learning_rate,
+                weight_decay=config.weight_decay,
+                adjust_lr_fn="match_rms_adamw",
+            )
+        )
+    return made
 
 
 def train(
@@ -105,10 +144,12 @@ def train(
     config: LoopConfig,
     out: str | Path,
     progress: Callable[[int, float], None] | None = None,
+    muon: Collection[str] = (),
 ) -> dict[str, Any]:
     """Train the parameters of `model` that require gradients, in place; returns facts for the card.
 
-    `loss(model, input)` is a scalar. Progress is kept in `out`: the same call goes on where it was
+    `loss(model, input)` is a scalar. `muon` names the matrices that the Muon optimiser takes (Jordan 2024);
+    AdamW takes the rest. Progress is kept in `out`: the same call goes on where it was
     killed and ends with the same weights (on a CPU bit for bit). Raises InputError when `out` holds the
     training of something else, and when the loss stops being a number.
     """
@@ -120,19 +161,13 @@ def train(
         raise InputError("nothing to train: no parameter requires a gradient")
     model.to(accelerator.device)
     weights = {n: p for n, p in model.named_parameters() if p.requires_grad}
-    decayed = [p for p in weights.values() if p.ndim > 1]
-    plain = [p for p in weights.values() if p.ndim <= 1]
-    groups = [
-        {"params": decayed, "weight_decay": config.weight_decay},
-        {"params": plain, "weight_decay": 0.0},
-    ]
-    optimiser = torch.optim.AdamW(
-        [g for g in groups if g["params"]], lr=config.learning_rate, betas=(0.9, 0.99)
-    )
+    optimisers = _optimisers(weights, muon, config)
     average = {n: p.detach().clone() for n, p in weights.items()} if config.average else {}
-    state = _State(out / CHECKPOINT, config, weights, optimiser, average)
+    state = _State(out / CHECKPOINT, config, weights, optimisers, average)
     step, seconds, losses = state.load()
     prepared = accelerator.prepare_model(model) if accelerator.num_processes > 1 else model
+    if config.compiled:
+        prepared = torch.compile(prepared)
     share = config.batch // accelerator.num_processes
     if share * accelerator.num_processes != config.batch:
         raise InputError(
@@ -142,7 +177,7 @@ def train(
     model.train()
     begun = saved = time.perf_counter()
     while step < config.steps:
-        for group in optimiser.param_groups:
+        for group in (g for optimiser in optimisers for g in optimiser.param_groups):
             group["lr"] = config.rate(step)
         random = generator(config.seed, "training step", step)
         # Dropout inside the model draws from torch's own generator.
@@ -151,8 +186,9 @@ def train(
             value = loss(prepared, StepInput(step, random, rows, accelerator.device))
         accelerator.backward(value)
         torch.nn.utils.clip_grad_norm_(weights.values(), config.clip_norm)
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
+        for optimiser in optimisers:
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
         if average:
             warm = min(config.average, (1 + step) / (10 + step))
             torch._foreach_lerp_(list(average.values()), [p.detach() for p in weights.values()], 1 - warm)
@@ -207,10 +243,11 @@ class _State:
         path: Path,
         config: LoopConfig,
         weights: Mapping[str, nn.Parameter],
-        optimiser: torch.optim.Optimizer,
+        optimisers: Sequence[torch.optim.Optimizer],
         average: dict[str, Tensor],
     ) -> None:
-        self._path, self._weights, self._optimiser, self._average = path, weights, optimiser, average
+        self._path, self._weights, self._average = path, weights, average
+        self._state_of = {p: o.state for o in optimisers for g in o.param_groups for p in g["params"]}
         shapes = {n: list(p.shape) for n, p in weights.items()}
         self._identity = json.dumps({"loop": asdict(config), "shapes": shapes}, sort_keys=True)
 
@@ -219,7 +256,7 @@ class _State:
         tensors = {f"weight/{n}": p.detach().cpu().contiguous() for n, p in self._weights.items()}
         tensors |= {f"average/{n}": p.cpu().contiguous() for n, p in self._average.items()}
         for name, parameter in self._weights.items():
-            moments = self._optimiser.state.get(parameter, {})
+            moments = self._state_of[parameter].get(parameter, {})
             tensors |= {f"{k}/{name}": v.detach().cpu().contiguous() for k, v in moments.items()}
         tensors["losses"] = torch.tensor(losses, dtype=torch.float64)
         facts = {"identity": self._identity, "step": str(step), "seconds": repr(seconds)}
@@ -247,9 +284,9 @@ class _State:
                 parameter.copy_(tensors[f"weight/{name}"])
                 if name in self._average:
                     self._average[name].copy_(tensors[f"average/{name}"])
-                kinds = [k for k in ("step", "exp_avg", "exp_avg_sq") if f"{k}/{name}" in tensors]
+                kinds = [k for k in MOMENTS if f"{k}/{name}" in tensors]
                 # Adam counts its steps on the CPU, whatever the device.
-                self._optimiser.state[parameter] = {
+                self._state_of[parameter][parameter] = {
                     k: tensors[f"{k}/{name}"].to("cpu" if k == "step" else parameter.device) for k in kinds
                 }
         log.info("going on at step %d of %s", step, self._path)

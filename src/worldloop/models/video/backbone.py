@@ -36,7 +36,7 @@ class BackboneConfig:
     heads: int = 6
     mlp_ratio: float = 4.0
     modulation_rank: int = 64
-    clip_frames: int = 4
+    clip_frames: int = 5
     """Longest clip that is sampled at once; longer plans go clip by clip."""
     chunk: int = 0
     """Frames of a clip that see one another; 0 is the whole clip."""
@@ -201,8 +201,7 @@ class VideoBackbone(nn.Module):
             if context.ray_keys is None:
                 raise InputError("this context was computed before the camera head was attached")
             keys = joined(context.ray_keys, own)
-        posed = sequence.posed[..., None, None]
-        return own, RayLink(head.queries(sequence.rays), keys, posed, head.outs)
+        return own, RayLink(head.queries(sequence.rays, sequence.posed), keys)
 
     def _kept(self, sequence: TokenSequence, past: Context | None, frames: int, next_time: int) -> Context:
         _, _, kept, ray_keys = self._run(sequence, past)

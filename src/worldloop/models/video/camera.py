@@ -1,9 +1,8 @@
-"""Camera control: poses as modulation, and viewing rays that attend to one another.
+"""Camera control: poses as modulation, and attention that prefers tokens along one's own viewing ray.
 
 Each token of a picture looks along a ray, each token of a panorama too. A target token can so find what lies
-in its direction in the context, before any content is known. The branch lives beside the blocks' own
-attention: it brings queries and keys made of rays alone, reuses the attention's values, and its output
-projections start at zero.
+in its direction in the context, before any content is known: the likeness of two rays is added to the scores of
+the blocks' own attention, with a weight per block and head that starts at zero.
 """
 
 from __future__ import annotations
@@ -14,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-TURNS = (1, 2, 4, 8)
+TURNS = (1, 2, 4, 8, 16)
 """Cycles per full turn."""
-TILTS = (1, 2, 4)
+TILTS = (1, 2, 4, 8)
 WAVELENGTHS = (0.8, 1.6, 3.2, 6.4)
 """Metres; the shortest is four steps of 0.2 m."""
 POSE_FEATURES = 2 * len(TURNS) + 4 * len(WAVELENGTHS) + 2
@@ -68,25 +67,37 @@ def panorama_angles(rows: int, columns: int) -> Tensor:
 
 
 class CameraHead(nn.Module):
-    """Pose -> modulation, and the queries, keys and output projections of the ray branch."""
+    """Pose -> modulation, and the queries and keys of rays with their weights; small beside the backbone."""
+
+    INNER = 48
+    GAIN = 8.0
+    """A weight of 1 would be far to go in small steps."""
 
     def __init__(self, width: int, heads: int, depth: int) -> None:
         super().__init__()
         self.heads = heads
-        self.embed = nn.Sequential(nn.Linear(POSE_FEATURES, width), nn.SiLU(), nn.Linear(width, width))
+        self.embed = nn.Sequential(
+            nn.Linear(POSE_FEATURES, self.INNER), nn.SiLU(), nn.Linear(self.INNER, width)
+        )
         self.query, self.key = nn.Linear(RAY_FEATURES, width), nn.Linear(RAY_FEATURES, width)
-        self.outs = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
-        for layer in (self.embed[2], *self.outs):
-            nn.init.zeros_(layer.weight)  # type: ignore[arg-type]
-            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        # From the start, rays in one direction are alike.
+        self.key.load_state_dict(self.query.state_dict())
+        self.weights = nn.Parameter(torch.zeros(depth, heads))
+        nn.init.zeros_(self.embed[2].weight)  # type: ignore[arg-type]
+        nn.init.zeros_(self.embed[2].bias)  # type: ignore[arg-type]
 
     def forward(self, poses: Tensor) -> Tensor:
         """Poses [B,T,3] -> modulation [B,T,W]."""
         return self.embed(pose_features(poses))
 
-    def queries(self, features: Tensor) -> Tensor:
-        """Ray features [B,F,n,RAY_FEATURES] -> [B,heads,F*n,d]."""
-        return self._split(self.query(features))
+    def queries(self, features: Tensor, posed: Tensor) -> tuple[Tensor, ...]:
+        """Weighted queries [B,heads,F*n,d] for each block, of ray features [B,F,n,RAY_FEATURES].
+
+        posed [B,F] is 1 for frames whose pose is known and 0 for the others, which look at content alone.
+        """
+        kept = posed.repeat_interleave(features.shape[2], dim=1)[:, None, :, None]
+        plain = self._split(self.query(features)) * kept
+        return tuple(plain * (self.GAIN * w[:, None, None]).to(plain.dtype) for w in self.weights)
 
     def keys(self, features: Tensor) -> Tensor:
         """Ray features [B,F,n,RAY_FEATURES] -> [B,heads,F*n,d]."""

@@ -16,16 +16,12 @@ Past = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True, eq=False)
 class RayLink:
-    """What the camera branch adds to a block: attention between viewing rays, see `camera.CameraHead`."""
+    """What the camera head adds to the attention of the blocks, see `camera.CameraHead`."""
 
-    queries: Tensor
-    """[B,heads,S,d]"""
+    queries: tuple[Tensor, ...]
+    """[B,heads,S,d] for each block, weighted."""
     keys: Tensor
     """[B,heads,N+S,d], context first."""
-    posed: Tensor
-    """[B,F,1,1]: 1 where the frame's pose is known, else 0."""
-    outs: nn.ModuleList
-    """One projection for each block."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,14 +54,24 @@ class Attention(nn.Module):
         """[B,S,W] -> [B,heads,S,d]"""
         return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
 
-    def forward(self, x: Tensor, setting: Setting, past: Past | None) -> tuple[Tensor, Past, Tensor]:
-        """x [B,S,W] -> (output [B,S,W], own keys and values [B,heads,S,d], all values [B,heads,N+S,d])."""
-        q = rotate(self.q_norm(self.split(self.q(x))), setting.turn)
-        k = rotate(self.k_norm(self.split(self.k(x))), setting.turn)
+    def forward(self, x: Tensor, setting: Setting, past: Past | None, index: int) -> tuple[Tensor, Past]:
+        """x [B,S,W] -> (output [B,S,W], own keys and values [B,heads,S,d])."""
+        q = rotate(_normed(self.q_norm, self.split(self.q(x))), setting.turn)
+        k = rotate(_normed(self.k_norm, self.split(self.k(x))), setting.turn)
         v = self.split(self.v(x))
         keys, values = (k, v) if past is None else (joined(past[0], k), joined(past[1], v))
-        y = F.scaled_dot_product_attention(q, keys, values, attn_mask=setting.mask)
-        return self.out(y.transpose(1, 2).flatten(2)), (k, v), values
+        scale, rays = q.shape[-1] ** -0.5, setting.rays
+        if rays is not None:
+            # One product over both parts is the sum of the two scores.
+            q = torch.cat((q, rays.queries[index].to(q.dtype)), dim=-1)
+            keys = torch.cat((keys, rays.keys.to(q.dtype)), dim=-1)
+        y = F.scaled_dot_product_attention(q, keys, values, attn_mask=setting.mask, scale=scale)
+        return self.out(y.transpose(1, 2).flatten(2)), (k, v)
+
+
+def _normed(norm: nn.RMSNorm, x: Tensor) -> Tensor:
+    # Under autocast x is bf16 and the weight is not, for which torch has no fast way.
+    return F.rms_norm(x, norm.normalized_shape, norm.weight.to(x.dtype), norm.eps)
 
 
 class Modulation(nn.Module):
@@ -89,7 +95,7 @@ def modulated(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
 
 
 class Block(nn.Module):
-    """Attention and MLP, each gated; the camera branch, where attached, reuses the attention's values."""
+    """Attention and MLP, each gated."""
 
     def __init__(self, width: int, heads: int, mlp_ratio: float, rank: int) -> None:
         super().__init__()
@@ -103,14 +109,6 @@ class Block(nn.Module):
     ) -> tuple[Tensor, Past]:
         """x [B,F,n,W], low [B,F,rank] -> (x, own keys and values). `index` is the block's place in the stack."""
         shift1, scale1, gate1, shift2, scale2, gate2 = self.modulation(low)
-        y, own, values = self.attention(modulated(x, shift1, scale1).flatten(1, 2), setting, past)
+        y, own = self.attention(modulated(x, shift1, scale1).flatten(1, 2), setting, past, index)
         x = x + gate1 * y.view_as(x)
-        if setting.rays is not None:
-            x = x + setting.rays.posed * self._look(values, setting, index).view_as(x)
         return x + gate2 * self.mlp(modulated(x, shift2, scale2)), own
-
-    def _look(self, values: Tensor, setting: Setting, index: int) -> Tensor:
-        rays = setting.rays
-        assert rays is not None
-        y = F.scaled_dot_product_attention(rays.queries, rays.keys, values, attn_mask=setting.mask)
-        return rays.outs[index](y.transpose(1, 2).flatten(2))

@@ -6,6 +6,7 @@ amounts, and is often missing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -34,6 +35,8 @@ from worldloop.training.video.footage import ClipBatch, Footage, clip_batch, ope
 from worldloop.training.video.weights import load_vae
 
 TEXT_BUCKETS = 2048
+HIDDEN = re.compile(r"\.blocks\.\d+\.(attention|mlp)\.")
+"""Names of the matrices between tokens and tokens."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,10 @@ class BaseTraining:
     """Most context frames of a training clip, the present one included; half of the clips have that one alone."""
     uncaptioned: float = 0.4
     """Share of clips without a caption."""
+    muon: bool = False
+    """Let Muon train the blocks' matrices; needs torch 2.9."""
+    latents: Path | None = None
+    """A folder that keeps the encoded data for other trainings with the same autoencoder."""
 
 
 class ClipLoss(nn.Module):
@@ -83,7 +90,9 @@ def train_base(
     """
     vae, vae_card = load_vae(settings.vae)
     if footage is None:
-        footage = open_footage(settings.data, vae, settings.backbone.panorama, local_device())
+        footage = open_footage(
+            settings.data, vae, settings.backbone.panorama, local_device(), store=settings.latents
+        )
         vae.cpu()
     torch.manual_seed(settings.loop.seed)
     backbone = VideoBackbone(settings.backbone)
@@ -104,7 +113,9 @@ def train_base(
         condition = Condition(text=caption_batch(captions, TEXT_BUCKETS).to(given.device))
         return model(clips, condition, None, seed).mean()
 
-    facts = train(ClipLoss(backbone, settings.flow), loss, settings.loop, settings.out, progress)
+    learner = ClipLoss(backbone, settings.flow)
+    hidden = [n for n, p in learner.named_parameters() if p.ndim == 2 and HIDDEN.search(n)]
+    facts = train(learner, loss, settings.loop, settings.out, progress, muon=hidden if settings.muon else ())
     backbone.cpu().eval()
     scenes = tuple(sorted({*footage.scenes, *vae_card.get("training_scenes", ())}))
     spec = VideoSpec(

@@ -15,6 +15,7 @@ from worldloop.core import InputError
 from worldloop.models.video import VideoVAE
 from worldloop.training.dataset import ActionClips
 from worldloop.training.dataset.layout import FRONT, PANORAMA
+from worldloop.training.video.latents import kept_latents
 
 CHUNK = 64
 """Pictures encoded at once."""
@@ -51,9 +52,12 @@ def open_footage(
     panorama: bool,
     device: torch.device | str = "cpu",
     progress: Callable[[int, int], None] | None = None,
+    store: Path | None = None,
 ) -> Footage:
-    """Encode datasets; the latents stay on the device. SplitError for held-out scenes, InputError for datasets
-    that do not go together."""
+    """Encode datasets; the latents stay on the device. `store` is a folder that keeps them for the next time.
+
+    SplitError for held-out scenes, InputError for datasets that do not go together.
+    """
     if not folders:
         raise InputError("no training data: give at least one --data folder (see `worldloop collect`)")
     opened = [ActionClips(f) for f in folders]
@@ -65,6 +69,9 @@ def open_footage(
     done = 0
 
     def encoded(clips: ActionClips, video: str) -> Tensor:
+        return kept_latents(store, vae, clips.folder, video, lambda: fresh(clips, video)).to(device)
+
+    def fresh(clips: ActionClips, video: str) -> Tensor:
         nonlocal done
         pictures, _ = clips.to_memory(video)
         parts = []

@@ -35,8 +35,7 @@ from worldloop.training.video.footage import ClipBatch, Footage, clip_batch, ope
 
 CONTROLS = ("text", "code", "camera")
 LARGEST_SHARE = 0.015
-"""Of the backbone's parameters the adapters may train so many, with a text or code head included. The camera head
-is larger: it brings an attention branch of its own."""
+"""Of the backbone's parameters adapters and control head may train so many, unless a rank is asked for."""
 
 
 @dataclass(frozen=True)
@@ -53,22 +52,25 @@ class SupervisedTraining:
     epochs: int = 1
     batch: int = 16
     learning_rate: float = 1e-3
-    rank: int = 6
+    rank: int | None = None
+    """Of the adapters; None: the largest whose share, with the control head, stays within `LARGEST_SHARE`."""
     dropped: float = 0.1
     """Share of clips whose actions are withheld."""
     flow: FlowConfig = field(default_factory=lambda: FlowConfig(shift=2.0))
     seed: int = 0
     precision: str = "auto"
+    latents: Path | None = None
+    """A folder that keeps the encoded data for other trainings with the same autoencoder."""
 
     def __post_init__(self) -> None:
         if self.control not in CONTROLS:
             raise InputError(f"--control is one of {', '.join(CONTROLS)}, got {self.control!r}")
-        if (self.examples is not None and self.examples < self.batch) or self.epochs < 1 or self.rank < 1:
+        if (self.examples is not None and self.examples < self.batch) or self.epochs < 1 or self.rank == 0:
             raise InputError("post-training needs at least one batch of examples, one epoch and rank 1")
 
 
-def adapt(backbone: VideoBackbone, control: str, codes: int, rank: int) -> VideoBackbone:
-    """Freeze a backbone, put low-rank adapters on its attention and a fresh control head on it, in place.
+def adapt(backbone: VideoBackbone, control: str, codes: int, rank: int | None = None) -> int:
+    """Freeze a backbone, put low-rank adapters on its attention and a fresh control head on it; returns the rank.
 
     Its output is unchanged: adapters and head start at zero. MissingExtraError without peft.
     """
@@ -80,13 +82,28 @@ def adapt(backbone: VideoBackbone, control: str, codes: int, rank: int) -> Video
     if control != "text":
         heads = ConditioningConfig(codes=codes if control == "code" else 0, camera=control == "camera")
         backbone.attach(heads)
+    _free_head(backbone)
+    rank = rank or largest_rank(backbone)
     lora = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=list(TARGETS), bias="none")
     inject_adapter_in_model(lora, backbone)
+    _free_head(backbone)  # peft has frozen it
+    return rank
+
+
+def _free_head(backbone: VideoBackbone) -> None:
     backbone.conditioner.requires_grad_(True)
     if backbone.conditioner.text is not None:
         # Words the base never heard have random embeddings, which tell them apart; the table is most of the head.
         backbone.conditioner.text.embed.requires_grad_(False)
-    return backbone
+
+
+def largest_rank(backbone: VideoBackbone) -> int:
+    """The rank that keeps adapters and what already requires gradients within `LARGEST_SHARE`; at least 1."""
+    config, total = backbone.config, sum(p.numel() for p in backbone.parameters())
+    head = sum(p.numel() for p in backbone.parameters() if p.requires_grad)
+    per_rank = len(TARGETS) * config.depth * 2 * config.width
+    # The adapters count among all parameters, too.
+    return max(1, int((LARGEST_SHARE * total - head) / (per_rank * (1 - LARGEST_SHARE))))
 
 
 def train_sft(
@@ -101,12 +118,14 @@ def train_sft(
     checkpoint = load_checkpoint(settings.base)
     backbone, spec = checkpoint.backbone, checkpoint.spec
     if footage is None:
-        footage = open_footage(settings.data, checkpoint.vae, backbone.config.panorama, local_device())
+        footage = open_footage(
+            settings.data, checkpoint.vae, backbone.config.panorama, local_device(), store=settings.latents
+        )
         checkpoint.vae.cpu()
     if dict(footage.actions) != dict(spec.actions):
         raise InputError("the data has other actions than the base model knows")
     torch.manual_seed(settings.seed)
-    adapt(backbone, settings.control, len(spec.actions), settings.rank)
+    rank = adapt(backbone, settings.control, len(spec.actions), settings.rank)
     frames = backbone.config.clip_frames
     chosen = examples(footage, frames, settings.examples, settings.seed)
     steps = settings.epochs * len(chosen) // settings.batch
@@ -133,7 +152,7 @@ def train_sft(
         "control": settings.control,
         "examples": len(chosen),
         "epochs": settings.epochs,
-        "rank": settings.rank,
+        "rank": rank,
         "base": checkpoint.weights_hash,
         "data": list(settings.data),
         "scenes": len(footage.scenes),

@@ -68,7 +68,8 @@ def test_a_doubted_advantage_is_not_taken(monkeypatch, doubt, chosen):
     monkeypatch.setattr(views, "distances", distances)
     dark, light = (Observation(np.full((8, 8, 3), v, np.uint8)) for v in (0, 255))
     plans = [NAVIGATION.plan(["turn_left"] * 4), NAVIGATION.plan(["turn_right"] * 4)]
-    candidates = [Candidate(p, rollout=Rollout((o,) * 4)) for p, o in zip(plans, (dark, light))]
+    futures = (dark,) * 4, (dark, light, dark, dark)
+    candidates = [Candidate(p, rollout=Rollout(f)) for p, f in zip(plans, futures)]
     decision = asyncio.run(GoalReviser(views).revise(s, candidates))
     assert decision.chosen == chosen
     # The doubted plan is carried out as it was proposed, the other up to its best view.

@@ -71,6 +71,8 @@ def test_another_training_in_the_folder_is_refused(tmp_path):
     train(Line(), line_loss, CONFIG, tmp_path)
     with pytest.raises(InputError, match="other settings"):
         train(Line(), line_loss, LoopConfig(steps=31, batch=8), tmp_path)
+    with pytest.raises(InputError, match="other settings"):
+        train(Line(), line_loss, CONFIG, tmp_path, about={"teacher": "another"})
     (tmp_path / CHECKPOINT).write_bytes(b"broken")
     with pytest.raises(InputError, match="delete it"):
         train(Line(), line_loss, CONFIG, tmp_path)

@@ -1,6 +1,6 @@
 """Train: `recogniser` (names objects in active recognition), `vae` and `video` (the video model's autoencoder and its
-base, from passive video), `sft` (low-rank adaptation of a video model to actions). The same command goes on where it
-was stopped.
+base, from passive video), `sft` (low-rank adaptation of a video model to actions), `distil` (a video model that samples
+in 1, 2 or 4 steps). The same command goes on where it was stopped.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from worldloop.core import InputError
 
 SIZES = {"tiny": (128, 4, 4), "small": (192, 6, 6), "default": (288, 9, 6)}
 """Width, depth and heads of the video transformer."""
-STEPS = {"vae": 6000, "video": 8000}
-BATCH = {"vae": 32, "video": 16, "sft": 16}
-RATE = {"vae": 1e-3, "video": 5e-4, "sft": 1e-3}
+STEPS = {"vae": 6000, "video": 8000, "distil": 2000}
+BATCH = {"vae": 32, "video": 16, "sft": 16, "distil": 16}
+RATE = {"vae": 1e-3, "video": 5e-4, "sft": 1e-3, "distil": 2e-4}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `worldloop train`."""
     add = parser.add_argument
-    add("what", choices=("recogniser", "vae", "video", "sft"))
+    add("what", choices=("recogniser", "vae", "video", "sft", "distil"))
     add("--out", metavar="DIR", help="where weights and card go (default: the name of what is trained)")
     add("--seed", type=int, default=0)
-    add("--data", metavar="DIR[,DIR]", help="vae, video, sft: datasets of `worldloop collect`")
+    add("--data", metavar="DIR[,DIR]", help="all but recogniser: datasets of `worldloop collect`")
     add("--vae", metavar="FILE", help="video: the autoencoder")
-    add("--base", metavar="FILE", help="sft: the video model to adapt")
+    add("--base", metavar="FILE", help="sft, distil: the video model to adapt, or the teacher")
     add("--control", default="code", help="sft: text, code or camera (default: %(default)s)")
     add("--examples", type=int, metavar="N", help="sft: clips to train on (default: all)")
     add(
@@ -40,7 +40,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="sft: times through the clips (default: %(default)s)",
     )
     add("--rank", type=int, metavar="R", help="sft: rank of the adapters (default: 1.5 %% are trained)")
-    add("--steps", type=int, metavar="N", help=f"vae, video: training steps (default: {STEPS})")
+    add("--steps", type=int, metavar="N", help=f"vae, video, distil: training steps (default: {STEPS})")
+    add(
+        "--student-steps",
+        type=int,
+        default=1,
+        metavar="K",
+        help="distil: sampling steps of the student, 1, 2 or 4 (default: %(default)s)",
+    )
     add("--batch", type=int, metavar="B", help=f"examples in a step (default: {BATCH})")
     add("--learning-rate", type=float, metavar="X", help=f"default: {RATE}")
     add(
@@ -72,7 +79,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Train and print the card."""
-    train = {"recogniser": _recogniser, "vae": _vae, "video": _video, "sft": _sft}[options.what]
+    train = {"recogniser": _recogniser, "vae": _vae, "video": _video, "sft": _sft, "distil": _distil}[
+        options.what
+    ]
     with progress(quiet=options.json) as bar:
         line = bar.add_task(f"train {options.what}", total=None, note="")
 
@@ -148,6 +157,18 @@ def _sft(options: argparse.Namespace, folder: Path, show: Show) -> dict[str, Any
     if options.shift:
         settings = replace(settings, flow=replace(settings.flow, shift=options.shift))
     return train_sft(settings, lambda step, loss: show(step, loss, None))
+
+
+def _distil(options: argparse.Namespace, folder: Path, show: Show) -> dict[str, Any]:
+    from worldloop.training.video import Distillation, train_distil
+
+    if not options.base:
+        raise InputError(
+            "give the teacher with --base FILE (`worldloop train video` or `train sft` makes one)"
+        )
+    loop = _loop(options)
+    settings = Distillation(options.base, _data(options), folder, loop, options.student_steps)
+    return train_distil(settings, lambda step, loss: show(step, loss, loop.steps))
 
 
 def _loop(options: argparse.Namespace) -> Any:

@@ -145,12 +145,14 @@ def train(
     out: str | Path,
     progress: Callable[[int, float], None] | None = None,
     muon: Collection[str] = (),
+    about: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Train the parameters of `model` that require gradients, in place; returns facts for the card.
 
     `loss(model, input)` is a scalar. `muon` names the matrices that the Muon optimiser takes (Jordan 2024);
     AdamW takes the rest. Progress is kept in `out`: the same call goes on where it was
-    killed and ends with the same weights (on a CPU bit for bit). Raises InputError when `out` holds the
+    killed and ends with the same weights (on a CPU bit for bit). `about` tells this training from others of the
+    same settings and shapes, JSON-serialisable. Raises InputError when `out` holds the
     training of something else, and when the loss stops being a number.
     """
     accelerator = start_accelerator(config.precision)
@@ -163,7 +165,7 @@ def train(
     weights = {n: p for n, p in model.named_parameters() if p.requires_grad}
     optimisers = _optimisers(weights, muon, config)
     average = {n: p.detach().clone() for n, p in weights.items()} if config.average else {}
-    state = _State(out / CHECKPOINT, config, weights, optimisers, average)
+    state = _State(out / CHECKPOINT, config, weights, optimisers, average, about)
     step, seconds, losses = state.load()
     prepared = accelerator.prepare_model(model) if accelerator.num_processes > 1 else model
     if config.compiled:
@@ -245,11 +247,13 @@ class _State:
         weights: Mapping[str, nn.Parameter],
         optimisers: Sequence[torch.optim.Optimizer],
         average: dict[str, Tensor],
+        about: Mapping[str, Any] | None,
     ) -> None:
         self._path, self._weights, self._average = path, weights, average
         self._state_of = {p: o.state for o in optimisers for g in o.param_groups for p in g["params"]}
         shapes = {n: list(p.shape) for n, p in weights.items()}
-        self._identity = json.dumps({"loop": asdict(config), "shapes": shapes}, sort_keys=True)
+        identity = {"loop": asdict(config), "shapes": shapes} | ({"about": dict(about)} if about else {})
+        self._identity = json.dumps(identity, sort_keys=True)
 
     def save(self, step: int, seconds: float, losses: list[float]) -> None:
         """Replace the file as a whole."""

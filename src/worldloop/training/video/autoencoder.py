@@ -17,6 +17,7 @@ from worldloop.models.video import VAEConfig, VideoVAE, vae_loss
 from worldloop.training.dataset import ActionClips
 from worldloop.training.dataset.layout import FRONT
 from worldloop.training.loop import LoopConfig, StepInput, train
+from worldloop.training.video.footage import styles
 from worldloop.training.video.weights import save_vae
 
 HELD_OUT = 256
@@ -85,6 +86,7 @@ def train_autoencoder(
     facts |= {
         "data": list(settings.data),
         "scenes": len(scenes),
+        "styles": styles(scenes),
         "pictures": len(rest),
         **quality(vae, pictures[kept]),
     }

@@ -31,7 +31,7 @@ from worldloop.models.video import (
     save_checkpoint,
 )
 from worldloop.training.loop import LoopConfig, StepInput, local_device, train
-from worldloop.training.video.footage import ClipBatch, Footage, clip_batch, open_footage
+from worldloop.training.video.footage import ClipBatch, Footage, clip_batch, open_footage, styles
 from worldloop.training.video.weights import load_vae
 
 TEXT_BUCKETS = 2048
@@ -135,6 +135,7 @@ def train_base(
     return facts | {
         "data": list(settings.data),
         "scenes": len(footage.scenes),
+        "styles": styles(footage.scenes),
         "frames": len(footage.codes),
         "parameters": sum(p.numel() for p in backbone.parameters()),
         "flow": asdict(settings.flow),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from worldloop.actions import yaw_of
 from worldloop.core import InputError
+from worldloop.envs.house.splits import parse_scene_id
 from worldloop.models.video import VideoVAE
 from worldloop.training.dataset import ActionClips
 from worldloop.training.dataset.layout import FRONT, PANORAMA
@@ -150,6 +151,11 @@ def clip_batch(
         tensor(relative(footage.poses[past], footage.poses[present]), torch.float32),
         tensor(relative(footage.poses[ahead], footage.poses[present]), torch.float32),
     )
+
+
+def styles(scenes: Iterable[str]) -> list[str]:
+    """The different styles of houses, by their scene ids."""
+    return sorted({parse_scene_id(scene).style for scene in scenes})
 
 
 def relative(poses: np.ndarray, present: np.ndarray) -> np.ndarray:

@@ -31,7 +31,7 @@ from worldloop.models.video import (
 )
 from worldloop.training.loop import LoopConfig, StepInput, local_device, train
 from worldloop.training.video.base import TEXT_BUCKETS, ClipLoss
-from worldloop.training.video.footage import ClipBatch, Footage, clip_batch, open_footage
+from worldloop.training.video.footage import ClipBatch, Footage, clip_batch, open_footage, styles
 
 CONTROLS = ("text", "code", "camera")
 LARGEST_SHARE = 0.015
@@ -156,6 +156,7 @@ def train_sft(
         "base": checkpoint.weights_hash,
         "data": list(settings.data),
         "scenes": len(footage.scenes),
+        "styles": styles(footage.scenes),
         "parameters": total,
         "trained_share": round(facts["trained_parameters"] / total, 5),
     }
@@ -185,7 +186,9 @@ def examples(footage: Footage, frames: int, count: int | None, seed: int) -> np.
     return starts[order[:count]]
 
 
-def conditions(control: str, clips: ClipBatch, footage: Footage) -> tuple[Condition, Condition | None]:
+def conditions(
+    control: str, clips: ClipBatch, footage: Footage, text_buckets: int = TEXT_BUCKETS
+) -> tuple[Condition, Condition | None]:
     """Controls of the target frames and of the context frames, as the model will get them when it is asked."""
     if control == "code":
         return Condition(codes=clips.codes), Condition(codes=clips.context_codes)
@@ -194,7 +197,7 @@ def conditions(control: str, clips: ClipBatch, footage: Footage) -> tuple[Condit
     names, speak = list(footage.actions), TextTranslator(NAVIGATION)
     plans = [NAVIGATION.plan([names[c - 1] for c in row]) for row in clips.codes.tolist()]
     captions = [str(speak.encode(plan).value) for plan in plans]
-    return Condition(text=caption_batch(captions, TEXT_BUCKETS).to(clips.codes.device)), None
+    return Condition(text=caption_batch(captions, text_buckets).to(clips.codes.device)), None
 
 
 def _order(seed: int, epoch: int, count: int) -> np.ndarray:

@@ -78,6 +78,20 @@ def test_another_training_in_the_folder_is_refused(tmp_path):
         train(Line(), line_loss, CONFIG, tmp_path)
 
 
+def test_two_precisions_in_one_process(tmp_path):
+    for i, (precision, expected) in enumerate((("fp32", "no"), ("bf16", "bf16"), ("fp32", "no"))):
+        config = LoopConfig(steps=2, batch=8, precision=precision)
+        seen = []
+
+        def loss(model, given, seen=seen):
+            seen.append(model.layer(torch.ones(1, 3)).dtype)
+            return line_loss(model, given).float()
+
+        facts = train(Line(), loss, config, tmp_path / str(i))
+        assert facts["precision"] == expected
+        assert set(seen) == {torch.bfloat16 if precision == "bf16" else torch.float32}
+
+
 def test_errors(tmp_path):
     with pytest.raises(InputError, match="became nan"):
         train(Line(), lambda m, g: line_loss(m, g) * float("nan"), CONFIG, tmp_path)

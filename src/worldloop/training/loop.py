@@ -95,10 +95,13 @@ def start_accelerator(precision: str) -> Any:
     """An accelerate.Accelerator: one CPU, one GPU, or many by accelerate's launcher. MissingExtraError without."""
     try:
         from accelerate import Accelerator
+        from accelerate.state import AcceleratorState
     except ModuleNotFoundError as error:
         raise MissingExtraError("training", "train") from error
     if precision == "auto":
         precision = "bf16" if _fast_bf16() else "fp32"
+    # The precision is kept for the whole process; a second training may want another one.
+    AcceleratorState._reset_state()
     return Accelerator(mixed_precision="bf16" if precision == "bf16" else "no")
 
 

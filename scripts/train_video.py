@@ -4,7 +4,8 @@
     python scripts/train_video.py data --out video --seconds 1500
 
 Steps are set by a short trial of each phase, so that the same command fits a laptop and an accelerator. Writes
-vae.safetensors, base.safetensors, adapted.safetensors and card.json.
+vae/vae.safetensors, base/base.safetensors and adapted/adapted.safetensors, each with its card, and card.json with all
+of it.
 """
 
 from __future__ import annotations
@@ -19,13 +20,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from worldloop.agents.perception import Perception
 from worldloop.cli.train import SIZES
-from worldloop.metrics import draw_trials, score_model
-from worldloop.models import MODELS
 from worldloop.models.video import BackboneConfig, ConditioningConfig, VideoModel
 from worldloop.training.loop import LoopConfig, local_device
 from worldloop.training.video import (
@@ -37,6 +34,7 @@ from worldloop.training.video import (
     train_sft,
 )
 from worldloop.training.video.base import TEXT_BUCKETS
+from worldloop.training.video.card import open_loop, write_card
 from worldloop.training.video.footage import open_footage
 from worldloop.training.video.weights import load_vae
 
@@ -65,7 +63,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=96)
     o = parser.parse_args()
     o.out.mkdir(parents=True, exist_ok=True)
-    data, card = tuple(o.data), {}
+    data, card, encoder_file = tuple(o.data), {}, o.out / "vae" / "vae.safetensors"
     loop = LoopConfig(steps=1, batch=o.batch, average=0.998)
 
     def vae(folder: Path, steps: int) -> dict[str, Any]:
@@ -73,22 +71,25 @@ def main() -> None:
         return train_autoencoder(AutoencoderTraining(data, folder, config))
 
     if o.vae:
-        shutil.copy(o.vae, o.out / "vae.safetensors")
+        encoder_file.parent.mkdir(exist_ok=True)
+        shutil.copy(o.vae, encoder_file)
     else:
-        card["vae"] = vae(o.out, steps_within(0.3 * o.seconds, vae))
+        card["vae"] = write_card(
+            encoder_file.parent, "vae", vae(encoder_file.parent, steps_within(0.3 * o.seconds, vae))
+        )
         note("vae", card["vae"])
     width, depth, heads = SIZES[o.size]
     backbone = BackboneConfig(
         width=width, depth=depth, heads=heads, conditioning=ConditioningConfig(text_buckets=TEXT_BUCKETS)
     )
-    encoder, _ = load_vae(o.out / "vae.safetensors")
+    encoder, _ = load_vae(encoder_file)
     begun = time.perf_counter()
     footage = open_footage(data, encoder, backbone.panorama, local_device())
     card["encode_seconds"] = round(time.perf_counter() - begun, 1)
 
     def base(folder: Path, steps: int) -> dict[str, Any]:
         config = replace(loop, steps=steps, learning_rate=6e-4)
-        settings = BaseTraining(data, o.out / "vae.safetensors", folder, config, backbone)
+        settings = BaseTraining(data, encoder_file, folder, config, backbone)
         return train_base(settings, footage=footage)
 
     card["base"] = base(o.out / "base", steps_within(0.5 * o.seconds, base))
@@ -104,18 +105,15 @@ def main() -> None:
     most = len(footage.starts(1, backbone.clip_frames)) // o.batch
     card["adapted"] = adapt(o.out / "adapted", min(most, steps_within(0.2 * o.seconds, adapt)))
     note("adapted", card["adapted"])
-    trials, perception, card["open_loop"] = draw_trials(o.trials, 4), Perception(), {}
-    models = {n: MODELS.create(n) for n in ("frozen", "rotate-only")}
-    models |= {n: VideoModel(o.out / n / f"{n}.safetensors") for n in ("base", "adapted")}
-    for name, model in models.items():
-        score = score_model(model, trials, perception)
-        card["open_loop"][name] = {
-            "controllability": round(float(np.nanmean(score.controllability)), 4),
-            "recovered_actions": round(float(np.nanmean(score.accuracy)), 4),
-            "psnr": round(float(score.psnr[score.counted].mean()), 2),
-        }
-        print(name, card["open_loop"][name], flush=True)
-    (o.out / "card.json").write_text(json.dumps(card, indent=1, default=str) + "\n")
+    models = {
+        n: VideoModel(o.out / n / f"{n}.safetensors", device=str(local_device())) for n in ("base", "adapted")
+    }
+    score = card["open_loop"] = open_loop(models, o.trials)
+    for name, row in score["models"].items():
+        print(name, row, flush=True)
+    for name, kind in (("base", "video"), ("adapted", "sft")):
+        card[name] = write_card(o.out / name, kind, card[name], score)
+    (o.out / "card.json").write_text(json.dumps(card, indent=1) + "\n")
 
 
 def note(phase: str, facts: dict[str, Any]) -> None:

@@ -30,6 +30,8 @@ from worldloop.training.video import (
     AutoencoderTraining,
     BaseTraining,
     SupervisedTraining,
+    autoencoder,
+    card,
     train_autoencoder,
     train_base,
     train_sft,
@@ -44,6 +46,14 @@ TINY = BackboneConfig(
     width=32, depth=2, heads=2, modulation_rank=8, conditioning=ConditioningConfig(text_buckets=TEXT_BUCKETS)
 )
 CPU = torch.device("cpu")
+SCORED = {
+    "trials": 1,
+    "actions": 1,
+    "scenes": 1,
+    "steps_counted": 1,
+    "distance": "x",
+    "chance_of_recovery": 0.5,
+}
 
 
 @pytest.fixture(scope="module")
@@ -228,15 +238,26 @@ def test_wrong_commands_end_in_a_sentence(command, tmp_path, monkeypatch, capsys
     assert "Traceback" not in capsys.readouterr().err
 
 
-def test_the_command_trains(trained, tmp_path, capsys):
-    command = [
-        "train",
-        "sft",
-        "--base",
-        str(trained / "base" / "base.safetensors"),
-        "--data",
-        str(trained / "data"),
-    ]
-    command += ["--examples", "16", "--batch", "8", "--rank", "1", "--out", str(tmp_path), "--json"]
-    assert main(command) == 0
-    assert json.loads(capsys.readouterr().out)["examples"] == 16
+def test_the_commands_train_and_write_cards(trained, tmp_path, capsys, monkeypatch):
+    scored = []
+    monkeypatch.setattr(card, "score_file", lambda path: scored.append(path) or {"models": {}, **SCORED})
+    base, data = trained / "base" / "base.safetensors", str(trained / "data")
+    monkeypatch.setattr(autoencoder, "HELD_OUT", 16)
+    small = ["--batch", "2", "--json"]
+    commands = {
+        "vae": ["--steps", "1"],
+        "video": ["--steps", "1", "--vae", str(trained / "vae" / "vae.safetensors"), "--no-score"],
+        "sft": ["--base", str(base), "--examples", "4", "--rank", "1"],
+        "distil": ["--base", str(base), "--steps", "2", "--student-steps", "2", "--no-score"],
+    }
+    for what, options in commands.items():
+        out = tmp_path / what
+        assert main(["train", what, "--data", data, "--out", str(out), *options, *small]) == 0
+        printed = json.loads(capsys.readouterr().out)
+        assert printed == json.loads((out / "card.json").read_text()) and (out / "card.md").is_file()
+        assert printed["styles"] == ["A"] and printed["data"] == [data] and (out / printed["file"]).is_file()
+        assert ("open_loop" in printed) == (what != "vae") and bool(printed.get("open_loop")) == (
+            what == "sft"
+        )
+    assert scored == [tmp_path / "sft" / "adapted.safetensors"]
+    assert VideoModel(tmp_path / "distil" / "distilled.safetensors").card.settings["steps"] == 2

@@ -119,7 +119,11 @@ def test_one_step_of_the_student_is_nearer_to_many_of_the_teacher(taught):
 def test_facts_say_how(taught):
     facts = taught[2]
     assert facts["levels"] == [1.0, 0.0] and (facts["student_steps"], facts["teacher_steps"]) == (1, 8)
-    assert facts["trained_share"] == 1.0 and facts["styles"] == ["A", "B"] and facts["scenes"] == 2
+    assert (
+        facts["trained_parameters"] == facts["parameters"]
+        and facts["styles"] == ["A", "B"]
+        and facts["scenes"] == 2
+    )
     assert facts["teacher"] == load_checkpoint(taught[0] / "teacher.safetensors").weights_hash
     assert facts["losses"][-1][1] < 0.5 * facts["losses"][0][1]
 

@@ -1,6 +1,6 @@
 """Train: `recogniser` (names objects in active recognition), `vae` and `video` (the video model's autoencoder and its
 base, from passive video), `sft` (low-rank adaptation of a video model to actions), `distil` (a video model that samples
-in 1, 2 or 4 steps). The same command goes on where it was stopped.
+in 1, 2 or 4 steps). The same command goes on where it was stopped. A card is written beside the weights.
 """
 
 from __future__ import annotations
@@ -48,6 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="K",
         help="distil: sampling steps of the student, 1, 2 or 4 (default: %(default)s)",
     )
+    add(
+        "--no-score",
+        action="store_true",
+        help="video, sft, distil: leave the open-loop score out of the card",
+    )
     add("--batch", type=int, metavar="B", help=f"examples in a step (default: {BATCH})")
     add("--learning-rate", type=float, metavar="X", help=f"default: {RATE}")
     add(
@@ -88,7 +93,11 @@ def main(options: argparse.Namespace) -> int:
         def show(step: int, loss: float, total: int | None) -> None:
             bar.update(line, completed=step, total=total, note=f"loss {loss:.4f}")
 
-        card = train(options, Path(options.out or options.what), show)
+        folder = Path(options.out or options.what)
+        card = train(options, folder, show)
+        if options.what != "recogniser":
+            bar.update(line, note="score")
+            card = _card(options, folder, card)
     if options.json:
         print_json(card)
     else:
@@ -97,6 +106,14 @@ def main(options: argparse.Namespace) -> int:
 
 
 Show = Callable[[int, float, int | None], None]
+
+
+def _card(options: argparse.Namespace, folder: Path, facts: dict[str, Any]) -> dict[str, Any]:
+    from worldloop.training.video.card import FILES, score_file, write_card
+
+    scored = options.what != "vae" and not options.no_score
+    score = score_file(folder / FILES[options.what]) if scored else None
+    return write_card(folder, options.what, facts, score)
 
 
 def _recogniser(options: argparse.Namespace, folder: Path, show: Show) -> dict[str, Any]:

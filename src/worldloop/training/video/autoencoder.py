@@ -88,6 +88,7 @@ def train_autoencoder(
         "scenes": len(scenes),
         "styles": styles(scenes),
         "pictures": len(rest),
+        "parameters": sum(p.numel() for p in vae.parameters()),
         **quality(vae, pictures[kept]),
     }
     facts["vae"] = asdict(settings.vae)

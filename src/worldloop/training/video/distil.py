@@ -177,7 +177,6 @@ def train_distil(
         "parameters": sum(p.numel() for p in student.parameters()),
         "distance_to_teacher": compare(module, clips.fixed(COMPARED)),
     }
-    facts["trained_share"] = round(facts["trained_parameters"] / facts["parameters"], 5)
     student.requires_grad_(True).cpu().eval()
     steps = f"{settings.student_steps} step{'s' if settings.student_steps > 1 else ''}"
     distilled = replace(

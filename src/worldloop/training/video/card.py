@@ -150,7 +150,7 @@ def _facts_table(card: Mapping[str, Any]) -> str:
         "hash": f"`{card['weights_hash']}`",
         "data": f"{', '.join(card['data'])}: {scenes}",
         "steps": f"{card['steps']}, each of {card['batch']} examples",
-        "seconds": f"{card['seconds']} on {card['device']}, precision {card['precision']}",
+        "seconds": f"{card['seconds']} on {card['device']}, precision {'fp32' if card['precision'] == 'no' else card['precision']}",
         "trained": f"{card['trained_parameters']} of {card['parameters']} parameters "
         f"({100 * card['trained_share']:.2f} %)",
         "licence of weights and code": card["licence"]["weights"],
@@ -184,7 +184,7 @@ def _cell(value: Any) -> str:
 
 
 def _loss_ends(losses: Sequence[Sequence[float]]) -> str:
-    return f"from {losses[0][1]:.4f} to {losses[-1][1]:.4f}, means over equal spans of steps"
+    return f"from {losses[0][1]:.4g} to {losses[-1][1]:.4g}, means over equal spans of steps"
 
 
 def _loss_table(losses: Sequence[Sequence[float]], columns: int = 8) -> str:
@@ -194,7 +194,7 @@ def _loss_table(losses: Sequence[Sequence[float]], columns: int = 8) -> str:
         [
             "| step | " + " | ".join(map(str, steps)) + " |",
             "|---" * (len(steps) + 1) + "|",
-            "| loss | " + " | ".join(f"{v:.4f}" for v in values) + " |",
+            "| loss | " + " | ".join(f"{v:.4g}" for v in values) + " |",
         ]
     )
 

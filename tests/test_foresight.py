@@ -6,12 +6,13 @@ import asyncio
 
 import numpy as np
 import pytest
-from test_agents import situation
 
 from worldloop.actions import NAVIGATION
 from worldloop.agents.foresight import Foresight, ForesightConfig
 from worldloop.agents.goal_seeking import GoalReviser, GoalViews
 from worldloop.core import Candidate, Observation, Rollout
+
+from test_agents import situation
 
 ACTIONS = NAVIGATION.plan(["move_forward", "move_forward", "turn_left", "turn_left"]).actions
 CONFIG = ForesightConfig(first_error=0.02, first_trials=1.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -107,10 +108,14 @@ def test_adapters_in_files(adapted, tmp_path):
     whole, folder = checkpoint(), tmp_path
     whole.backbone = base
     base_hash = save_checkpoint(folder / "base.safetensors", whole)
-    change_hash = save_adapter(folder / "change.safetensors", model, base_hash)
+    change = replace(whole, backbone=model, spec=replace(whole.spec, notes="changed"))
+    change_hash = save_adapter(folder / "change.safetensors", change, base_hash)
     assert (folder / "change.safetensors").stat().st_size < (folder / "base.safetensors").stat().st_size / 4
     both = load_checkpoint(folder / "base.safetensors", folder / "change.safetensors")
-    assert both.weights_hash == f"{base_hash}+{change_hash}"
+    assert both.weights_hash == f"{base_hash}+{change_hash}" and both.spec.notes == "changed"
+    beside = load_checkpoint(folder / "change.safetensors")  # finds its base in the folder
+    assert beside.weights_hash == both.weights_hash
+    torch.testing.assert_close(run(beside.backbone), run(both.backbone), atol=0, rtol=0)
     torch.testing.assert_close(run(both.backbone), run(model), atol=1e-5, rtol=1e-4)
     whole.backbone = model  # saved merged, left as it is
     save_checkpoint(folder / "merged.safetensors", whole)
@@ -123,7 +128,9 @@ def test_adapters_in_files(adapted, tmp_path):
     )
     frames = [m.simulate([ask(["turn_left"])])[0].frames[0].rgb for m in (plain, adapted_model)]
     assert (frames[0] != frames[1]).any() and plain.card.weights_hash != adapted_model.card.weights_hash
-    save_adapter(folder / "other.safetensors", model, "somebody else")
+    save_adapter(folder / "other.safetensors", change, "somebody else")
+    with pytest.raises(InputError, match="its base"):
+        load_checkpoint(folder / "other.safetensors")
     with pytest.raises(InputError, match="belongs to other weights"):
         load_checkpoint(folder / "base.safetensors", folder / "other.safetensors")
     with pytest.raises(InputError, match="adapter"):

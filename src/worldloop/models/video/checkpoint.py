@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,11 @@ from worldloop.models.video.conditioning import ConditioningConfig
 from worldloop.models.video.sampler import SamplerConfig
 from worldloop.models.video.vae import VAEConfig, VideoVAE
 
-MODEL, ADAPTER = "worldloop-video-1", "worldloop-video-adapter-1"
+MODEL, ADAPTER = "worldloop-video-1", "worldloop-video-adapter-2"
 """Values of the entry `format` in the files' metadata."""
 CONTROLS = ("none", "text", "code", "camera")
+UNFIT = (KeyError, TypeError, ValueError, AttributeError, RuntimeError, MemoryError)
+"""What constructors raise for descriptions and tensors that do not go together."""
 PACKAGED = Path(__file__).parents[1] / "data"
 
 
@@ -96,40 +98,75 @@ def save_checkpoint(path: str | Path, checkpoint: VideoCheckpoint, half: bool = 
     return _write(Path(path), tensors, MODEL, config, half)
 
 
-def save_adapter(path: str | Path, backbone: VideoBackbone, base_hash: str = "", half: bool = False) -> str:
-    """Write the active adapters of a backbone alone; returns the hash of the file. See `adapter_state`."""
-    return _write(Path(path), adapter_state(backbone), ADAPTER, {"base": base_hash}, half)
+def save_adapter(path: str | Path, checkpoint: VideoCheckpoint, base_hash: str, half: bool = False) -> str:
+    """Write what post-training has changed: active adapters, control heads, description; returns the file's hash.
+
+    `base_hash` names the checkpoint file they belong to. See `adapter_state`.
+    """
+    backbone = checkpoint.backbone
+    tensors = {f"layers.{k}": t for k, t in adapter_state(backbone).items()}
+    tensors |= {f"heads.{k}": t for k, t in backbone.conditioner.state_dict().items()}
+    config = {
+        "base": base_hash,
+        "conditioning": asdict(backbone.config.conditioning),
+        "spec": asdict(checkpoint.spec),
+    }
+    return _write(Path(path), tensors, ADAPTER, config, half)
 
 
 def load_checkpoint(path: str | Path, adapter: str | Path | None = None) -> VideoCheckpoint:
     """A model in float32 on the CPU, in evaluation mode; an adapter file is merged into it.
 
-    `path` is a file or the name of packaged weights. InputError for missing, damaged and foreign files, and
-    for an adapter of another model.
+    `path` is a file or the name of packaged weights. Where it is an adapter itself, its base is looked for in the
+    same folder. InputError for missing, damaged and foreign files, and for an adapter of another model.
     """
     path = find_weights(path)
+    if adapter is None and _format(path) == ADAPTER:
+        path, adapter = _base_of(path), path
     tensors, config, weights_hash = _read(path, MODEL)
     try:
-        spec = dict(config["spec"])
         checkpoint = VideoCheckpoint(
             VideoVAE(VAEConfig(**config["vae"])),
             VideoBackbone(_backbone_config(config["backbone"])),
-            VideoSpec(**{**spec, "sampler": SamplerConfig(**spec["sampler"])}),
+            _spec(config["spec"]),
             weights_hash,
         )
         for name, part in (("vae", checkpoint.vae), ("backbone", checkpoint.backbone)):
-            state = {k[len(name) + 1 :]: t for k, t in tensors.items() if k.startswith(f"{name}.")}
-            part.load_state_dict(state, strict=True)
+            part.load_state_dict(_part(tensors, name), strict=True)
             part.eval()
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, MemoryError) as error:
+    except UNFIT as error:
         raise InputError(f"{path}: the weights do not fit their description: {error}") from error
     if adapter is not None:
-        change, info, change_hash = _read(Path(adapter), ADAPTER)
-        if info.get("base") not in ("", weights_hash):
-            raise InputError(f"{adapter} belongs to other weights than {path}")
-        merge_adapter(checkpoint.backbone, change)
-        checkpoint.weights_hash = f"{weights_hash}+{change_hash}"
+        return _adapted(checkpoint, Path(adapter), path)
     return checkpoint
+
+
+def _adapted(checkpoint: VideoCheckpoint, adapter: Path, base: Path) -> VideoCheckpoint:
+    tensors, config, change_hash = _read(adapter, ADAPTER)
+    if config.get("base") != checkpoint.weights_hash:
+        raise InputError(f"{adapter} belongs to other weights than {base}")
+    try:
+        backbone = checkpoint.backbone.attach(ConditioningConfig(**config["conditioning"])).eval()
+        backbone.conditioner.load_state_dict(_part(tensors, "heads"), strict=True)
+        made = replace(
+            checkpoint, spec=_spec(config["spec"]), weights_hash=f"{checkpoint.weights_hash}+{change_hash}"
+        )
+    except UNFIT as error:
+        raise InputError(f"{adapter}: the adapter does not fit its description: {error}") from error
+    merge_adapter(backbone, _part(tensors, "layers"))
+    return made
+
+
+def _base_of(adapter: Path) -> Path:
+    """The checkpoint beside an adapter that it was made for."""
+    wanted = _read(adapter, ADAPTER)[1].get("base")
+    for path in sorted(adapter.parent.glob("*.safetensors")):
+        if _format(path) == MODEL and _hash(path) == wanted:
+            return path
+    raise InputError(
+        f"{adapter} is an adapter, and its base (hash {wanted}) is not in the same folder; copy it there, or load "
+        "the base and pass this file as its adapter"
+    )
 
 
 def find_weights(weights: str | Path) -> Path:
@@ -141,6 +178,23 @@ def find_weights(weights: str | Path) -> Path:
     if str(weights) in known:
         return PACKAGED / f"{weights}.safetensors"
     raise InputError(f"no weights at {weights}; packaged: {', '.join(known) or '(none)'}")
+
+
+def _part(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    return {k[len(name) + 1 :]: t for k, t in tensors.items() if k.startswith(f"{name}.")}
+
+
+def _spec(values: Mapping[str, Any]) -> VideoSpec:
+    return VideoSpec(**{**values, "sampler": SamplerConfig(**values["sampler"])})
+
+
+def _format(path: Path) -> str | None:
+    """What kind of file it says it is; None for one that says nothing."""
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            return (file.metadata() or {}).get("format")
+    except (SafetensorError, OSError):
+        return None
 
 
 def _backbone_config(values: Mapping[str, Any]) -> BackboneConfig:

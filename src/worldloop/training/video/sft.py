@@ -27,6 +27,7 @@ from worldloop.models.video import (
     VideoCheckpoint,
     caption_batch,
     load_checkpoint,
+    save_adapter,
     save_checkpoint,
 )
 from worldloop.training.loop import LoopConfig, StepInput, local_device, train
@@ -169,9 +170,10 @@ def train_sft(
         notes=f"Low-rank adaptation on {len(chosen)} clips with {settings.control} control.",
         extra={**spec.extra, "adaptation": facts},
     )
-    facts["weights_hash"] = save_checkpoint(
-        settings.out / "adapted.safetensors", VideoCheckpoint(checkpoint.vae, backbone, adapted), half=True
-    )
+    made = VideoCheckpoint(checkpoint.vae, backbone, adapted)
+    facts["weights_hash"] = save_checkpoint(settings.out / "adapted.safetensors", made, half=True)
+    # The same as a small file beside its base.
+    save_adapter(settings.out / "adapter.safetensors", made, checkpoint.weights_hash)
     return facts
 
 

@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 
-from worldloop.cli.train import SIZES
+from worldloop.cli.train_recipes import SIZES
 from worldloop.models.video import BackboneConfig, ConditioningConfig, VideoModel
 from worldloop.training.loop import LoopConfig, local_device
 from worldloop.training.video import (

@@ -11,7 +11,7 @@ import torch
 
 from worldloop.actions import NAVIGATION
 from worldloop.cli.main import main
-from worldloop.cli.train import SIZES
+from worldloop.cli.train_recipes import SIZES
 from worldloop.core import InputError, Observation, Query, SplitError
 from worldloop.models.video import (
     BackboneConfig,

@@ -6,8 +6,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
+from worldloop.training.diffusers.clips import fitted
+from worldloop.training.diffusers.families import LatentClips, Prompt
+from worldloop.training.diffusers.folder import LoadedModel, load_model, open_folder
+from worldloop.training.diffusers.prompts import encode_captions
+
+CPU = torch.device("cpu")
+CAPTION = "The camera moves forward by 0.2m. The camera rotates left by 22.5°."
 NAMES = ("wan", "wan-i2v", "ltx", "cogvideox", "cogvideox-i2v", "cosmos")
 
 
@@ -110,7 +118,8 @@ def save_text_encoder(folder: Path, width: int, kind: str) -> None:
     from tokenizers.processors import TemplateProcessing
     from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel, UMT5Config, UMT5EncoderModel
 
-    words = "<pad> </s> <unk> The camera moves forward by 0 . 2m rotates left right 22 5° stays still".split()
+    words = ["<pad>", "</s>", "<unk>", "The", "camera", "moves", "forward", "by", "rotates", "left", "right"]
+    words += ["0", "22", ".", "2m", "5", "°"]
     plain = Tokenizer(WordLevel({w: i for i, w in enumerate(words)}, unk_token="<unk>"))
     plain.pre_tokenizer = Whitespace()
     plain.post_processor = TemplateProcessing("$A </s>", special_tokens=[("</s>", 1)])
@@ -132,3 +141,31 @@ def save_image_encoder(folder: Path) -> None:
         hidden_size=16, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2, image_size=28, patch_size=14
     )  # fmt: skip
     CLIPVisionModel(config).save_pretrained(folder / "image_encoder")
+
+
+def pictures(seed: int = 0, frames: int = 9, side: int = 64) -> np.ndarray:
+    """uint8 [T,H,W,3]: blobs that drift from frame to frame."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:side, :side] / side
+    phase, speed = rng.random(3) * 6, rng.random(3)
+    out = [np.sin(6 * x[..., None] + 4 * y[..., None] + phase + speed * t) for t in range(frames)]
+    return np.uint8(127.5 + 120 * np.stack(out))
+
+
+def load(folder: Path) -> LoadedModel:
+    return load_model(open_folder(folder))
+
+
+def clips_of(model: LoadedModel, image: bool = True) -> LatentClips:
+    video = fitted(pictures()[None], (64, 64), CPU)
+    present, condition = model.family.condition(model.vae, video[:, :, :1], video)
+    seen = torch.randn(1, 5, 16) if model.family.reads_image and image else None
+    return LatentClips(model.family.encoded(model.vae, video), present, condition, seen)
+
+
+def prompt_of(model: LoadedModel) -> Prompt:
+    return encode_captions(model.folder, model.family, [CAPTION], CPU).prompt([CAPTION], CPU)
+
+
+def noise(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)

@@ -61,14 +61,13 @@ def encode_captions(
     pages: dict[str, Tensor] = {}
     for start in range(0, len(distinct), CHUNK):
         some = distinct[start : start + CHUNK]
-        inputs = tokenizer(
-            some, padding="max_length", max_length=family.tokens, return_attention_mask=True, return_tensors="pt"
-        )  # fmt: skip
-        ids, mask = inputs.input_ids, inputs.attention_mask
-        if ids.shape[1] > family.tokens:
+        inputs = tokenizer(some, padding="max_length", max_length=family.tokens, return_attention_mask=True)
+        longest = max(map(len, inputs.input_ids))
+        if longest > family.tokens:
             raise InputError(
-                f"a caption has {ids.shape[1]} tokens, {family.name} reads {family.tokens}: predict fewer frames"
+                f"a caption has {longest} tokens, {family.name} reads {family.tokens}: predict fewer frames"
             )
+        ids, mask = torch.tensor(inputs.input_ids), torch.tensor(inputs.attention_mask)
         # Of the families' pipelines only those that pad with zeros hide the padding from the encoder.
         hidden = mask.to(device) if family.padding == "zeros" else None
         out = encoder(ids.to(device), attention_mask=hidden).last_hidden_state.cpu()

@@ -143,7 +143,6 @@ def train_diffusers(
         precision=settings.precision,
     )
     facts = train(adapted, _loss(settings, store, book), loop, settings.out / "progress", progress)
-    adapted.cpu()
     total = sum(p.numel() for p in adapted.parameters())
     facts |= {
         "family": family.name,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 
+import numpy as np
 import pytest
 import torch
 
 from worldloop.training.diffusers.adapter import WEIGHTS, save_adapter
-from worldloop.training.diffusers.families import Prompt
+from worldloop.training.diffusers.families import LatentClips, Prompt
 from worldloop.training.diffusers.prompts import empty_book
 from worldloop.training.diffusers.sft import adapt
 
@@ -125,3 +126,24 @@ def test_frozen_weights_are_bit_identical_after_training(folders):
     assert weights(model.transformer) == before
     trained = {n.split(".")[0] for n, p in adapted.named_parameters() if p.requires_grad}
     assert trained == {"transformer", "control"}
+
+
+def test_actions_are_learned(folders):
+    """Two futures of one present: what tells them apart is the control alone."""
+    model = load(folders["ltx"])
+    adapted, shape = adapt(model, "code", 3, 16), clips_of(model).video.shape
+    video = torch.randn(2, shape[1], 1, 1, 1, generator=noise(1)).repeat(1, 1, *shape[2:])
+    clips = LatentClips(video, torch.zeros_like(video[:, :, :1]))
+    prompt = empty_book(model.family).prompt(["", ""], CPU)
+    codes = torch.tensor([[1] * 8, [2] * 8])
+    optimiser = torch.optim.Adam([p for p in adapted.parameters() if p.requires_grad], 0.02)
+    for step in range(60):
+        optimiser.zero_grad()
+        adapted(clips, prompt, codes, None, step).mean().backward()
+        optimiser.step()
+    with torch.no_grad():
+        right, wrong = (
+            np.mean([float(adapted(clips, prompt, c, None, 1000 + k).mean()) for k in range(10)])
+            for c in (codes, codes.flip(0))
+        )
+    assert wrong > 1.2 * right

@@ -74,7 +74,11 @@ def _video(parser: argparse.ArgumentParser) -> None:
 def _sft(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     _data(parser)
-    add("--base", metavar="PATH", help="the video model to adapt: a file, a packaged name, or a diffusers folder")
+    add(
+        "--base",
+        metavar="PATH",
+        help="the video model to adapt: a file, a packaged name, or a diffusers folder",
+    )
     add("--control", default="code", help="text, code or camera (default: %(default)s)")
     add("--examples", type=int, metavar="N", help="clips to train on (default: all)")
     add("--epochs", type=int, default=1, metavar="N", help="times through the clips (default: %(default)s)")

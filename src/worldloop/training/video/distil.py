@@ -65,6 +65,8 @@ class Distillation:
     """Most context frames, the present one included; half of the clips have that one alone."""
     dropped: float = 0.1
     """Share of clips whose controls are withheld, from teacher and student alike."""
+    latents: Path | None = None
+    """A folder that keeps the encoded data for other trainings with the same autoencoder."""
 
     def __post_init__(self) -> None:
         if self.student_steps not in STUDENT_STEPS:
@@ -148,7 +150,9 @@ def train_distil(
     teacher, spec = checkpoint.backbone, checkpoint.spec
     many, few = samplers(spec, settings.student_steps, settings.teacher_steps)
     if footage is None:
-        footage = open_footage(settings.data, checkpoint.vae, teacher.config.panorama, local_device())
+        footage = open_footage(
+            settings.data, checkpoint.vae, teacher.config.panorama, local_device(), store=settings.latents
+        )
         checkpoint.vae.cpu()
     if dict(footage.actions) != dict(spec.actions):
         raise InputError("the data has other actions than the teacher knows")

@@ -13,7 +13,7 @@ from types import ModuleType
 from rich.logging import RichHandler
 
 from worldloop import __version__
-from worldloop.cli import check, collect, compare, listing, run, train, view
+from worldloop.cli import check, collect, compare, listing, run, study, train, view
 from worldloop.cli.console import errors
 from worldloop.core import WorldloopError
 
@@ -25,6 +25,7 @@ VERBS: dict[str, ModuleType] = {
     "list": listing,
     "collect": collect,
     "train": train,
+    "study": study,
 }
 
 

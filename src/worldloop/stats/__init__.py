@@ -3,7 +3,9 @@
 from worldloop.stats.bootstrap import PairedDifference, mean_interval, paired_difference
 from worldloop.stats.estimate import Estimate
 from worldloop.stats.navigation import spl
+from worldloop.stats.nested import nested_interval
 from worldloop.stats.rates import holm, mcnemar_exact, wilson
+from worldloop.stats.trend import spearman_trend
 from worldloop.stats.utility import utility
 
 __all__ = [
@@ -12,7 +14,9 @@ __all__ = [
     "holm",
     "mcnemar_exact",
     "mean_interval",
+    "nested_interval",
     "paired_difference",
+    "spearman_trend",
     "spl",
     "utility",
     "wilson",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from worldloop.core import InputError
 from worldloop.models.video import load_checkpoint
+from worldloop.studies.adapters import transformer_size
 from worldloop.studies.bench import Bench
 from worldloop.studies.evaluation import Evaluation, Progress, settings_dict
 from worldloop.studies.recipe import (
@@ -89,7 +90,7 @@ def _check_roles(models: Mapping[str, str]) -> dict[str, int]:
     sizes = {}
     for role, path in models.items():
         checkpoint = load_checkpoint(path)
-        sizes[role] = sum(p.numel() for p in checkpoint.backbone.parameters())
+        sizes[role] = transformer_size(checkpoint.backbone)
         tuned = "adaptation" in checkpoint.spec.extra
         if tuned != (role == "small-adapted"):
             what = "was post-trained" if tuned else "was not post-trained"
@@ -97,7 +98,7 @@ def _check_roles(models: Mapping[str, str]) -> dict[str, int]:
     for role in models:
         if role != "large-base" and sizes[role] >= sizes["large-base"]:
             raise InputError(
-                f"large-base has {sizes['large-base']} parameters and {role} {sizes[role]}: it must be larger"
+                f"large-base has {sizes['large-base']} parameters in its transformer and {role} {sizes[role]}: it must be larger"
             )
     return sizes
 

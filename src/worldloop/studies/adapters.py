@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from worldloop.core import InputError
-from worldloop.models.video import VideoCheckpoint, VideoModel, load_checkpoint
+from worldloop.models.video import VideoBackbone, VideoCheckpoint, VideoModel, load_checkpoint
 from worldloop.studies.evaluation import Progress
 from worldloop.studies.result import write_text
 from worldloop.training.dataset import DatasetMeta, open_meta, training_scenes
@@ -163,9 +163,15 @@ def model_facts(model: VideoModel) -> dict[str, Any]:
     """Size and kind of a video model."""
     return {
         "parameters": sum(p.numel() for p in model.backbone.parameters()),
+        "transformer_parameters": transformer_size(model.backbone),
         "control": model.card.control,
         "post_trained": "adaptation" in model.spec.extra,
     }
+
+
+def transformer_size(backbone: VideoBackbone) -> int:
+    """Parameters without the control heads: a base and its adapted version have the same size."""
+    return sum(p.numel() for n, p in backbone.named_parameters() if not n.startswith("conditioner."))
 
 
 def training_facts(card: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from worldloop.models import MODELS
 from worldloop.studies.closed_loop import ClosedLoop, faults, imagined, sample_of
 from worldloop.studies.evaluation import Evaluation, Progress
 from worldloop.studies.open_loop import OpenLoop
-from worldloop.studies.result import SUCCESS
+from worldloop.studies.result import success_in
 from worldloop.studies.verdicts import Sample
 
 CONTROLS = ("none", "oracle")
@@ -87,7 +87,7 @@ class Bench:
             samples |= found
         for task in self.tasks:
             done = self._closed.run(task, name, model, rollouts)
-            samples[SUCCESS + task] = sample_of(done)
+            samples[success_in(task)] = sample_of(done)
             seconds[task] = round(done.header.seconds, 1)
             if found_faults := faults(done):
                 facts["not_finished"][task] = found_faults
@@ -108,7 +108,7 @@ class Bench:
             samples, seconds, folders, failures = {}, {}, {}, {}
             for task in self.tasks:
                 done = kept.get(task) or self._closed.run(task, name, MODELS.create(name), count)
-                samples[SUCCESS + task] = sample_of(done)
+                samples[success_in(task)] = sample_of(done)
                 seconds[task] = round(done.header.seconds, 1)
                 folders[task] = str(done.folder)
                 failures[task] = faults(done)

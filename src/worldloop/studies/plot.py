@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from worldloop.stats import Estimate
-from worldloop.studies.result import Arm, Reference, StudyResult, is_percent
+from worldloop.studies.result import Arm, Reference, StudyResult, is_percent, is_success
 
 WIDTH, MARGIN, GAP = 880, 24, 28
 PANEL = (WIDTH - 2 * MARGIN - GAP) // 2
-PLOT_HEIGHT, ABOVE, BELOW, LEFT = 190, 34, 58, 46
+PLOT_HEIGHT, ABOVE, BELOW, LEFT = 190, 34, 66, 46
 """Of a panel: the plot itself, the space for its title, for the labels below it, and for the numbers beside it."""
 COLOURS = ("#2a5db0", "#c2571a", "#1b7a3d")
-DASHES = {"none": "2 3", "frozen": "2 3", "oracle": "9 4", "chance": "1 5"}
+DASHES = {"none": "2 3", "frozen": "7 3 1 3", "oracle": "9 4", "chance": "1 5"}
 STYLE = (
     "text{font:12px system-ui,-apple-system,'Segoe UI',Roboto,sans-serif;fill:#1c1f23}"
     ".title{font-size:17px;font-weight:600}.head{font-size:13px;font-weight:600}"
@@ -91,18 +91,21 @@ def _panel(result: StudyResult, measure: str, series: Sequence[str], x: float, y
     axes = _Axes(x + LEFT, y + ABOVE, low, high, tuple(dict.fromkeys(a.label for a in arms)))
     percent = is_percent(measure)
     counts = sorted({a.estimates[measure].n for a in arms})
-    kind = "episodes" if measure.startswith("success") else "trials"
+    kind = "episodes" if is_success(measure) else "trials"
     title = f"{measure}{', %' if percent else ''}"
     number = "–".join(dict.fromkeys(str(c) for c in (counts[0], counts[-1])))
     show = _percent if percent else _plain
     parts = [
         _text(x, y + 16, title, "head"),
         _text(axes.right, y + 16, f"{number} {kind} for each arm", "dim", "end"),
-        _grid(axes, show),
+        _grid(axes, _whole if percent else _plain),
     ]
     for label in axes.labels:
-        parts.append(_text(axes.x(label), axes.bottom + 17, label, "", "middle"))
-    parts.append(_text((axes.left + axes.right) / 2, axes.bottom + 36, result.axis, "dim", "middle"))
+        for i, words in enumerate(label.split(" (", 1)):
+            words = f"({words}" if i else words
+            parts.append(_text(axes.x(label), axes.bottom + 17 + 14 * i, words, "", "middle"))
+    below = 17 + 14 * any(" (" in label for label in axes.labels)
+    parts.append(_text((axes.left + axes.right) / 2, axes.bottom + below + 19, result.axis, "dim", "middle"))
     parts += [_reference(r, axes, show) for r in lines if r.estimate.value is not None]
     for i, name in enumerate(series):
         shift = (i - (len(series) - 1) / 2) * 0.3
@@ -205,7 +208,11 @@ def _dash(name: str) -> str:
 
 
 def _percent(value: float) -> str:
-    return f"{100 * value:.1f}".removesuffix(".0")
+    return f"{100 * value:.1f}"
+
+
+def _whole(value: float) -> str:
+    return _percent(value).removesuffix(".0")
 
 
 def _plain(value: float) -> str:

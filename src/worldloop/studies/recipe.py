@@ -18,11 +18,11 @@ from worldloop.studies.bench import Bench, Measured
 from worldloop.studies.plot import draw
 from worldloop.studies.result import (
     RECOVERED,
-    SUCCESS,
     Arm,
     Finding,
     Reference,
     StudyResult,
+    is_success,
     write_result,
 )
 from worldloop.studies.verdicts import CONFIDENCE, Sample, estimate, headline
@@ -124,10 +124,7 @@ def references(
 
 def decided(findings: Sequence[Finding], closed_loop: bool) -> list[Finding]:
     """Task success decides where it was measured; the open loop is told beside it."""
-    return [
-        replace(f, deciding=f.deciding and (f.measure.startswith(SUCCESS) or not closed_loop))
-        for f in findings
-    ]
+    return [replace(f, deciding=f.deciding and (is_success(f.measure) or not closed_loop)) for f in findings]
 
 
 def conclude(
@@ -143,6 +140,8 @@ def conclude(
     verdict: str | None = None,
 ) -> StudyResult:
     """The result of a study, written into its folder. `verdict` replaces the usual one."""
+    if sum(f.deciding for f in findings) > 1:
+        notes = [*notes, "Each finding has its own interval; none is adjusted for the number of findings."]
     result = StudyResult(
         study,
         claim,

@@ -16,8 +16,18 @@ from worldloop.stats import Estimate
 
 FORMAT = 1
 JSON_NAME, PLOT_NAME = "study.json", "study.svg"
-CONTROLLABILITY, RECOVERED, SUCCESS = "controllability", "recovered actions", "success in "
+CONTROLLABILITY, RECOVERED = "controllability", "action recovery"
 SHOWN, OPPOSITE, NOT_SHOWN, NOT_MEASURED = "shown", "opposite", "not shown", "not measured"
+
+
+def success_in(task: str) -> str:
+    """The measure that a task is scored by."""
+    return f"{task} success"
+
+
+def is_success(measure: str) -> bool:
+    """Whether a measure is the success rate of a task."""
+    return measure.endswith(" success")
 
 
 def is_percent(measure: str) -> bool:

@@ -64,7 +64,6 @@ def style_transfer(config: StyleTransfer, progress: Progress = lambda what, done
                 findings.append(replace(found, deciding=style in unseen))
         for style in STYLES:
             arms += [_part(s, measured[s.name], style, style in unseen) for s in (base, adapted)]
-        seen_by_base = _styles(shop.base.spec.training_scenes)
         return conclude(
             NAME,
             CLAIM,
@@ -73,7 +72,7 @@ def style_transfer(config: StyleTransfer, progress: Progress = lambda what, done
             references(bench, styles=STYLES),
             decided(findings, bool(bench.tasks)),
             [
-                f"The base was trained on passive video of style {', '.join(seen_by_base) or 'none'}.",
+                _base_note(shop),
                 *(note for m in measured.values() for note in m.notes),
             ],
             {
@@ -106,6 +105,13 @@ def _check_lists(bench: Bench, unseen: tuple[str, ...]) -> None:
             raise InputError(
                 f"the list {s.split!r} of {name} has no episode in style {missing[0]}; take more episodes"
             )
+
+
+def _base_note(shop: Workshop) -> str:
+    seen = _styles(shop.base.spec.training_scenes)
+    if not seen:
+        return "The base does not say what it was trained on, so it may have seen any style."
+    return f"The base was trained on video of style {', '.join(seen)}."
 
 
 def _styles(scenes: object) -> tuple[str, ...]:

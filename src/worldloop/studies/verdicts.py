@@ -14,10 +14,10 @@ from worldloop.studies.result import (
     NOT_SHOWN,
     OPPOSITE,
     SHOWN,
-    SUCCESS,
     Contrast,
     Finding,
     is_percent,
+    is_success,
 )
 
 CONFIDENCE = 0.95
@@ -44,7 +44,7 @@ def estimate(measure: str, sample: Sample, confidence: float = CONFIDENCE) -> Es
     """Wilson's interval for success; else the mean with a bootstrap over scenes, then trials."""
     if not len(sample.values) or np.isnan(sample.values).all():
         return Estimate(None, None, None, confidence, 0, 0, "none", "no episode or trial to count")
-    if measure.startswith(SUCCESS):
+    if is_success(measure):
         return wilson(int(sample.values.sum()), len(sample.values), confidence)
     good = ~np.isnan(sample.values)
     return nested_interval(sample.values[good], _kept(sample.scenes, good), confidence)
@@ -62,7 +62,7 @@ def contrast(
         return Contrast(minuend, subtrahend, nothing)
     left, right, scenes = x.values[good], y.values[good], _kept(x.scenes, good)
     found: Estimate
-    if measure.startswith(SUCCESS):
+    if is_success(measure):
         found = paired_difference(left, right, scenes, confidence)
     else:
         found = nested_interval(left - right, scenes, confidence)
@@ -85,7 +85,7 @@ def rises(measure: str, samples: Mapping[str, Sample], doses: Sequence[float], q
         doses,
         [s.values[good] for s in samples.values()],
         _kept(arms[0][1].scenes, good),
-        nested=not measure.startswith(SUCCESS),
+        nested=not is_success(measure),
     )
     ends, order = _side(others[0].difference), _side(trend)
     numbers = f"Spearman {_signed(trend, 2)}, {_difference(measure, others[0])}"
@@ -95,7 +95,7 @@ def rises(measure: str, samples: Mapping[str, Sample], doses: Sequence[float], q
         status, sentence = OPPOSITE, f"{measure} falls with {quantity}: {numbers}"
     else:
         status = NOT_SHOWN
-        sentence = f"not shown that {measure} rises with {quantity}: {numbers}"
+        sentence = f"{measure} is not shown to rise with {quantity}: {numbers}"
         if ends and not order:
             sentence += " (the ends differ, the order in between is not settled)"
     return Finding(measure, status, sentence, tuple(others), trend)
@@ -108,13 +108,15 @@ def beats(measure: str, a: tuple[str, Sample], b: tuple[str, Sample], where: str
     found = contrast(measure, a, b)
     if found.difference.value is None:
         return Finding(measure, NOT_MEASURED, f"{measure}{where} is not measured: nothing to count", (found,))
-    side, numbers = _side(found.difference), _difference(measure, found)
+    side, numbers = _side(found.difference), shown(measure, found.difference, signed=True)
+    if not found.difference.defined:
+        numbers += f" (no interval: {found.difference.note})"
     place = f"{measure}{where}"
     if side > 0:
         return Finding(measure, SHOWN, f"{a[0]} beats {b[0]} in {place}: {numbers}", (found,))
     if side < 0:
-        return Finding(measure, OPPOSITE, f"{b[0]} beats {a[0]} in {place}: {numbers}", (found,))
-    return Finding(measure, NOT_SHOWN, f"not shown that {a[0]} beats {b[0]} in {place}: {numbers}", (found,))
+        return Finding(measure, OPPOSITE, f"{a[0]} is worse than {b[0]} in {place}: {numbers}", (found,))
+    return Finding(measure, NOT_SHOWN, f"{a[0]} is not shown to beat {b[0]} in {place}: {numbers}", (found,))
 
 
 def best_of(measure: str, samples: Mapping[str, Sample]) -> Finding:
@@ -134,7 +136,7 @@ def best_of(measure: str, samples: Mapping[str, Sample]) -> Finding:
     tail = f" ({level_note})" if level_note else ""
     if all(_side(c.difference) > 0 for c in leads):
         return Finding(measure, SHOWN, f"{order[0]} is best in {measure}: {numbers}{tail}", tuple(found))
-    sentence = f"not shown that any is best in {measure}: {numbers}{tail}"
+    sentence = f"none is shown to be best in {measure}: {numbers}{tail}"
     return Finding(measure, NOT_SHOWN, sentence, tuple(found))
 
 
@@ -150,7 +152,7 @@ def headline(findings: Sequence[Finding]) -> str:
         word = "reproduced"
     else:
         word = "reproduced in part" if SHOWN in statuses else "not shown"
-    open_loop = "" if any(f.measure.startswith(SUCCESS) for f in deciding) else " (open loop only)"
+    open_loop = "" if any(is_success(f.measure) for f in deciding) else " (open loop only)"
     return f"{word}{open_loop}: {'; '.join(f.sentence for f in deciding)}"
 
 

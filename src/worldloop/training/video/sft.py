@@ -35,6 +35,8 @@ from worldloop.training.video.base import TEXT_BUCKETS, ClipLoss
 from worldloop.training.video.footage import ClipBatch, Footage, clip_batch, open_footage, styles
 
 CONTROLS = ("text", "code", "camera")
+TIMED = ("seconds", "examples_per_second")
+"""Facts that stay out of the weight file, so that the same training gives the same file."""
 LARGEST_SHARE = 0.015
 """Of the backbone's parameters adapters and control head may train so many, unless a rank is asked for."""
 
@@ -168,7 +170,7 @@ def train_sft(
         summary="a small latent video diffusion transformer, post-trained on actions (LoRA)",
         training_scenes=tuple(sorted({*spec.training_scenes, *footage.scenes})),
         notes=f"Low-rank adaptation on {len(chosen)} clips with {settings.control} control.",
-        extra={**spec.extra, "adaptation": facts},
+        extra={**spec.extra, "adaptation": {k: v for k, v in facts.items() if k not in TIMED}},
     )
     made = VideoCheckpoint(checkpoint.vae, backbone, adapted)
     facts["weights_hash"] = save_checkpoint(settings.out / "adapted.safetensors", made, half=True)

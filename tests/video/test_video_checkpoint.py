@@ -37,6 +37,14 @@ def test_round_trip(saved):
     assert not list(saved.parent.glob("*.part"))
 
 
+def test_the_same_model_is_the_same_file(saved, tmp_path):
+    contents = set()
+    for i in range(12):
+        save_checkpoint(tmp_path / f"{i}.safetensors", checkpoint("code", history=2))
+        contents.add((tmp_path / f"{i}.safetensors").read_bytes())
+    assert contents == {saved.read_bytes()}
+
+
 def test_half_precision_on_disk(saved, tmp_path):
     full, half = load_checkpoint(saved), tmp_path / "half.safetensors"
     assert save_checkpoint(half, full, half=True) != full.weights_hash

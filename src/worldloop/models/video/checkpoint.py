@@ -210,9 +210,19 @@ def _write(path: Path, tensors: Mapping[str, Tensor], kind: str, config: Any, ha
         out[name] = tensor.clone(memory_format=torch.contiguous_format)
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(path.name + ".part")
-    fresh.write_bytes(save(out, {"format": kind, "config": json.dumps(config)}))
+    fresh.write_bytes(_in_order(save(out, {"format": kind, "config": json.dumps(config)})))
     fresh.replace(path)
     return _hash(path)
+
+
+def _in_order(data: bytes) -> bytes:
+    """The same file with its metadata sorted: safetensors writes them in random order, which changes the hash."""
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8 bytes
+    return len(text).to_bytes(8, "little") + text + data[8 + length :]
 
 
 def _read(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any], str]:

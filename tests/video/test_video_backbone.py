@@ -45,7 +45,7 @@ def test_any_number_of_frames(frames):
 def test_patches_come_back():
     model = backbone(latent_size=6, patch=3)
     x = torch.randn(2, 3, 4, 6, 6)
-    assert torch.equal(model.tokens.pictures(model.tokens._patches(x)), x)
+    assert torch.equal(model.tokens.pictures(model.tokens.patches(x)), x)
 
 
 @pytest.mark.parametrize("history", [1, 3])
@@ -146,7 +146,7 @@ def test_order_in_time_matters():
     "heads",
     [ALL, ConditioningConfig(text_buckets=128), ConditioningConfig(codes=3), ConditioningConfig(camera=True)],
 )
-def test_fresh_heads_change_no_bit(heads):
+def test_fresh_heads_change_nothing(heads):
     model = backbone(NONE)
     x, t, past, around = latents(2, 4), torch.rand(2, 4), latents(2, 2, seed=1), panorama(2)
     before = model.velocity(x, t, None, model.context(past, around))
@@ -156,8 +156,9 @@ def test_fresh_heads_change_no_bit(heads):
     c, past_c = (Condition(**{k: getattr(f, k) for k, on in kinds.items() if on}) for f in (full, own))
     for context in (model.context(past, around), model.context(past, around, past_c)):
         assert torch.equal(model.velocity(x, t, None, context), before)
-        assert torch.equal(model.velocity(x, t, c, context), before)
-        assert torch.equal(model.velocity(x, t, c.dropped(), context), before)
+        # Rays join the attention's scores, with weight 0 but in a sum of another order.
+        torch.testing.assert_close(model.velocity(x, t, c, context), before, atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(model.velocity(x, t, c.dropped(), context), before, atol=1e-6, rtol=1e-5)
     shaken(model.conditioner)
     assert not torch.allclose(model.velocity(x, t, c, context), before)
 

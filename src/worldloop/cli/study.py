@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from worldloop.studies import Adaptation, Evaluation, StudyResult
     from worldloop.studies.evaluation import Progress
 
-ADAPTING = ("base", "data", "epochs", "batch", "learning_rate", "rank", "precision")
+ADAPTING = ("base", "data", "epochs", "batch", "learning_rate", "rank", "precision", "latents")
 OPTIONS = {
     "data-scaling": (*ADAPTING, "sizes", "control"),
     "compute-scaling": ("model", "rollouts"),
@@ -46,8 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--epochs", type=int, metavar="N", help="times through the clips (default: 1)")
     add("--batch", type=int, metavar="B", help="examples in a step (default: 16)")
     add("--learning-rate", type=float, metavar="X", help="default: 0.001")
-    add("--rank", type=int, metavar="R", help="rank of the adapters (default: 6)")
+    add("--rank", type=int, metavar="R", help="rank of the adapters (default: 1.5 %% are trained)")
     add("--precision", choices=("auto", "fp32", "bf16"), help="of the training (default: auto)")
+    add("--latents", metavar="DIR", help="keep the encoded data here for other studies and trainings")
     add("--model", metavar="SPEC", help="compute-scaling: a world model, as `worldloop run` takes it")
     add(
         "--rollouts",
@@ -164,9 +165,7 @@ _STUDIES: dict[str, Callable[[argparse.Namespace, Path, Progress], StudyResult]]
 def _adaptation(options: argparse.Namespace) -> Adaptation:
     from worldloop.studies import Adaptation
 
-    chosen = {
-        n: getattr(options, n) for n in ("control", "epochs", "batch", "learning_rate", "rank", "precision")
-    }
+    chosen = {n: getattr(options, n) for n in (*ADAPTING[2:], "control")}
     given = {n: v for n, v in chosen.items() if v is not None}
     return Adaptation(options.base or "", tuple(names(options.data or "")), seed=options.seed, **given)
 

@@ -58,12 +58,8 @@ def _video(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     _data(parser)
     add("--vae", metavar="FILE", help="the autoencoder (`worldloop train vae` makes one)")
-    add(
-        "--size",
-        choices=tuple(recipes.SIZES),
-        default="default",
-        help="of the transformer (default: %(default)s)",
-    )
+    add("--start", metavar="FILE", help="instead: a base to train further")
+    add("--size", choices=tuple(recipes.SIZES), help="of a new transformer (default: default)")
     add("--muon", action="store_true", help="the Muon optimiser for the blocks (needs torch 2.9)")
     _steps(parser, steps=8000, batch=16, rate=5e-4)
     _compile(parser)

@@ -54,11 +54,13 @@ def _vae(options: argparse.Namespace, folder: Path, show: Show) -> dict[str, Any
 def _video(options: argparse.Namespace, folder: Path, show: Show) -> dict[str, Any]:
     from worldloop.training.video import BaseTraining, train_base
 
-    if not options.vae:
+    if not (options.vae or options.start):
         raise InputError("give the autoencoder with --vae FILE (`worldloop train vae` makes one)")
+    if options.start and options.size:
+        raise InputError("--size is for a new base; --start brings its own")
     loop = _loop(options)
-    width, depth, heads = SIZES[options.size]
-    plain = BaseTraining(_data(options), Path(options.vae), folder, loop)
+    width, depth, heads = SIZES[options.size or "default"]
+    plain = BaseTraining(_data(options), _path(options.vae), folder, loop, start=options.start)
     settings = replace(
         plain,
         backbone=replace(plain.backbone, width=width, depth=depth, heads=heads),
@@ -70,6 +72,7 @@ def _video(options: argparse.Namespace, folder: Path, show: Show) -> dict[str, A
 
 
 def _sft(options: argparse.Namespace, folder: Path, show: Show) -> dict[str, Any]:
+    from worldloop.models.video import FlowConfig
     from worldloop.training.video import SupervisedTraining, train_sft
 
     if not options.base:
@@ -89,9 +92,8 @@ def _sft(options: argparse.Namespace, folder: Path, show: Show) -> dict[str, Any
         seed=options.seed,
         precision=options.precision,
         latents=_path(options.latents),
+        flow=FlowConfig(shift=options.shift) if options.shift else None,
     )
-    if options.shift:
-        settings = replace(settings, flow=replace(settings.flow, shift=options.shift))
     return train_sft(settings, lambda step, loss: show(step, loss, None))
 
 

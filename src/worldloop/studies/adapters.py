@@ -35,15 +35,22 @@ class Adaptation:
     epochs: int = 1
     batch: int = 16
     learning_rate: float = 1e-3
-    rank: int = 6
+    rank: int | None = None
+    """None: the largest that trains no more than the usual share."""
     seed: int = 0
     precision: str = "auto"
+    latents: str | None = None
+    """A folder that keeps the encoded data for other studies and trainings; changes no result."""
 
     def __post_init__(self) -> None:
         if not self.base:
             raise InputError("give the model to adapt with --base FILE (`worldloop train video` makes one)")
         if not self.data:
             raise InputError("give the training data with --data DIR (`worldloop collect` makes it)")
+
+    def asked(self) -> dict[str, Any]:
+        """All that can change a result, JSON-ready."""
+        return {k: v for k, v in asdict(self).items() if k != "latents"}
 
 
 @dataclass(eq=False)
@@ -126,6 +133,7 @@ class Workshop:
             checkpoint.backbone.config.panorama,
             local_device(),
             lambda done, total: self.progress("encode the data", done, total),
+            Path(self.settings.latents) if self.settings.latents else None,
         )
 
     def _training(self, folder: Path, examples: int | None, control: str) -> SupervisedTraining:
@@ -150,7 +158,7 @@ class Workshop:
             hashlib.sha256(json.dumps(sorted(m.files.items())).encode()).hexdigest()[:16] for m in self.metas
         ]
         own = asdict(replace(training, base=self.base.weights_hash, data=tuple(data)))
-        del own["out"]
+        del own["out"], own["latents"]
         return dict(json.loads(json.dumps(own)))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from worldloop.core import InputError
@@ -76,7 +76,7 @@ def control_format(config: ControlFormat, progress: Progress = lambda what, done
                 *(note for m in measured.values() for note in m.notes),
             ],
             {
-                **asdict(config.adaptation),
+                **config.adaptation.asked(),
                 **settings_dict(config.evaluation),
                 "control": config.formats,
                 "examples": config.examples,

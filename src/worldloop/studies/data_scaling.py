@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from worldloop.studies.adapters import Adaptation, Workshop
@@ -70,6 +70,6 @@ def data_scaling(config: DataScaling, progress: Progress = lambda what, done, to
             references(bench),
             decided(findings, bool(bench.tasks)),
             [note for m in measured.values() for note in m.notes],
-            {**asdict(config.adaptation), **settings_dict(config.evaluation), "sizes": config.sizes},
+            {**config.adaptation.asked(), **settings_dict(config.evaluation), "sizes": config.sizes},
             config.out,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from worldloop.core import InputError
@@ -76,7 +76,7 @@ def style_transfer(config: StyleTransfer, progress: Progress = lambda what, done
                 *(note for m in measured.values() for note in m.notes),
             ],
             {
-                **asdict(config.adaptation),
+                **config.adaptation.asked(),
                 **settings_dict(config.evaluation),
                 "examples": config.examples,
                 "trained_styles": shop.styles,

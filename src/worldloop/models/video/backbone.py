@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from worldloop.core import InputError
+from worldloop.models.video import sweep
+from worldloop.models.video.camera import relative
 from worldloop.models.video.conditioning import Condition, Conditioner, ConditioningConfig
 from worldloop.models.video.context import Context
 from worldloop.models.video.dit import Block, Modulation, Past, RayLink, Setting, joined, modulated
@@ -79,15 +81,19 @@ class VideoBackbone(nn.Module):
         self.project = nn.Linear(width, config.patch**2 * config.latent_channels)
         nn.init.zeros_(self.project.weight)
         nn.init.zeros_(self.project.bias)
-        self.conditioner = Conditioner(config.conditioning, width, config.heads, config.depth)
+        self.conditioner = self._heads(config.conditioning)
         self.register_buffer("frequencies", frequencies(width // config.heads), persistent=False)
 
     def attach(self, conditioning: ConditioningConfig) -> VideoBackbone:
         """Replace the conditioning heads by fresh ones, in place. They start at zero and change no output."""
-        c = self.config = replace(self.config, conditioning=conditioning)
-        fresh = Conditioner(conditioning, c.width, c.heads, c.depth)
-        self.conditioner = fresh.to(self.tokens.place.device, self.tokens.place.dtype)
+        self.config = replace(self.config, conditioning=conditioning)
+        self.conditioner = self._heads(conditioning).to(self.tokens.place.device, self.tokens.place.dtype)
         return self
+
+    def _heads(self, conditioning: ConditioningConfig) -> Conditioner:
+        c = self.config
+        swept = c.patch**2 * sweep.channels(c.latent_channels, c.panorama)
+        return Conditioner(conditioning, c.width, c.heads, c.depth, swept)
 
     def velocity(
         self, x_t: Tensor, t: Tensor, condition: Condition | None = None, context: Context | None = None
@@ -100,7 +106,8 @@ class VideoBackbone(nn.Module):
         if context is not None and context.batch not in (1, len(x_t)):
             raise InputError(f"a context of {context.batch} does not serve a batch of {len(x_t)}")
         start = 1 if context is None else context.next_time
-        x, low, *_ = self._run(self._clip(x_t, t, condition, start), context)
+        scene = (None, None) if context is None else (context.present, context.panorama)
+        x, low, *_ = self._run(self._clip(x_t, t, condition, start, *scene), context)
         return self._out(x, low)
 
     forward = velocity
@@ -118,7 +125,8 @@ class VideoBackbone(nn.Module):
         controls (the actions that led to them, their poses against the present). `t` [B,N] is for frames
         that were noised on purpose; the default is clean. InputError where the panorama is missing.
         """
-        return self._kept(self._history(frames, panorama, condition, t), None, frames.shape[1], 1)
+        made = self._kept(self._history(frames, panorama, condition, t), None, frames.shape[1], 1)
+        return replace(made, present=frames[:, -1], panorama=panorama)
 
     def extend(
         self, context: Context, frames: Tensor, condition: Condition | None = None, t: Tensor | None = None
@@ -139,11 +147,25 @@ class VideoBackbone(nn.Module):
     ) -> Tensor:
         """The same as `velocity` with a fresh `context`, without keeping keys: the reference for the cache."""
         past = self._history(frames, panorama, frames_condition, None)
-        x, low, *_ = self._run(past.then(self._clip(x_t, t, condition, 1)), None)
+        clip = self._clip(x_t, t, condition, 1, frames[:, -1], panorama)
+        x, low, *_ = self._run(past.then(clip), None)
         return self._out(x[:, -x_t.shape[1] :], low[:, -x_t.shape[1] :])
 
-    def _clip(self, x_t: Tensor, t: Tensor, condition: Condition | None, start: int) -> TokenSequence:
-        return self._sequence(x_t, t, condition, start, self.config.chunk or max(x_t.shape[1], 1))
+    def _clip(
+        self,
+        x_t: Tensor,
+        t: Tensor,
+        condition: Condition | None,
+        start: int,
+        present: Tensor | None,
+        panorama: Tensor | None,
+    ) -> TokenSequence:
+        made = self._sequence(x_t, t, condition, start, self.config.chunk or max(x_t.shape[1], 1))
+        if made.posed is None or self.conditioner.camera is None or present is None:
+            return made
+        swept = sweep.sweep(made.poses, self.tokens.cell_angles, self.config.hfov_deg, present, panorama)
+        seen = self.conditioner.camera.look(self.tokens.patches(swept.to(x_t)))
+        return replace(made, x=made.x + made.posed[..., None, None] * seen)
 
     def _history(
         self, frames: Tensor, panorama: Tensor | None, condition: Condition | None, t: Tensor | None
@@ -165,13 +187,17 @@ class VideoBackbone(nn.Module):
         c = self._time(t)
         if condition is None:
             return self.tokens.frames(latents, c, start, chunk)
-        c = c + self.conditioner(condition, *latents.shape[:2])
+        self.conditioner.check(condition, *latents.shape[:2])
+        poses = self.conditioner.path(condition)
+        if poses is not None and condition.poses is None and start <= 0:
+            poses = relative(poses)  # codes of the past lead to the present, its last frame
+        c = c + self.conditioner(condition, *latents.shape[:2], poses)
         posed = None
-        if condition.poses is not None:
+        if poses is not None:
             posed = c.new_ones(c.shape[:2])
             if condition.keep is not None:
                 posed = posed * condition.keep[:, None]
-        return self.tokens.frames(latents, c, start, chunk, condition.poses, posed)
+        return self.tokens.frames(latents, c, start, chunk, poses, posed)
 
     def _run(
         self, sequence: TokenSequence, context: Context | None

@@ -1,8 +1,9 @@
-"""Camera control: poses as modulation, and attention that prefers tokens along one's own viewing ray.
+"""Camera control: poses as modulation, rays that find one another, and what the present shows of the new view.
 
 Each token of a picture looks along a ray, each token of a panorama too. A target token can so find what lies
 in its direction in the context, before any content is known: the likeness of two rays is added to the scores of
-the blocks' own attention, with a weight per block and head that starts at zero.
+the blocks' own attention, with a weight per block and head that starts at zero. The sweep (see `sweep`) is added to
+the tokens by a small network that ends in zeros.
 """
 
 from __future__ import annotations
@@ -66,25 +67,34 @@ def panorama_angles(rows: int, columns: int) -> Tensor:
     return torch.stack((azimuth, elevation), dim=-1).flatten(0, 1)
 
 
-class CameraHead(nn.Module):
-    """Pose -> modulation, and the queries and keys of rays with their weights; small beside the backbone."""
+def relative(poses: Tensor) -> Tensor:
+    """Poses [B,T,3] as seen from the last of them."""
+    last = poses[:, -1:]
+    away, (c, s) = poses - last, (last[..., 2].cos(), last[..., 2].sin())
+    x, y = c * away[..., 0] + s * away[..., 1], c * away[..., 1] - s * away[..., 0]
+    return torch.stack((x, y, away[..., 2]), dim=-1)
 
-    INNER = 48
+
+class CameraHead(nn.Module):
+    """Pose -> modulation, rays with their weights, and the reading of sweeps; small beside the backbone."""
+
+    INNER, LOOK = 24, 48
     GAIN = 8.0
     """A weight of 1 would be far to go in small steps."""
 
-    def __init__(self, width: int, heads: int, depth: int) -> None:
+    def __init__(self, width: int, heads: int, depth: int, swept: int) -> None:
+        """`swept`: channels of a token's patch of a sweep."""
         super().__init__()
         self.heads = heads
         self.embed = nn.Sequential(
             nn.Linear(POSE_FEATURES, self.INNER), nn.SiLU(), nn.Linear(self.INNER, width)
         )
-        self.query, self.key = nn.Linear(RAY_FEATURES, width), nn.Linear(RAY_FEATURES, width)
-        # From the start, rays in one direction are alike.
-        self.key.load_state_dict(self.query.state_dict())
+        self.ray = nn.Linear(RAY_FEATURES, width)
         self.weights = nn.Parameter(torch.zeros(depth, heads))
-        nn.init.zeros_(self.embed[2].weight)  # type: ignore[arg-type]
-        nn.init.zeros_(self.embed[2].bias)  # type: ignore[arg-type]
+        self.look = nn.Sequential(nn.Linear(swept, self.LOOK), nn.GELU(), nn.Linear(self.LOOK, width))
+        for layer in (self.embed[2], self.look[2]):
+            nn.init.zeros_(layer.weight)  # type: ignore[arg-type]
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
     def forward(self, poses: Tensor) -> Tensor:
         """Poses [B,T,3] -> modulation [B,T,W]."""
@@ -96,13 +106,10 @@ class CameraHead(nn.Module):
         posed [B,F] is 1 for frames whose pose is known and 0 for the others, which look at content alone.
         """
         kept = posed.repeat_interleave(features.shape[2], dim=1)[:, None, :, None]
-        plain = self._split(self.query(features)) * kept
+        plain = self.keys(features) * kept
         return tuple(plain * (self.GAIN * w[:, None, None]).to(plain.dtype) for w in self.weights)
 
     def keys(self, features: Tensor) -> Tensor:
-        """Ray features [B,F,n,RAY_FEATURES] -> [B,heads,F*n,d]."""
-        return self._split(self.key(features))
-
-    def _split(self, x: Tensor) -> Tensor:
-        x = x.flatten(1, 2).unflatten(2, (self.heads, -1)).transpose(1, 2)
+        """Ray features [B,F,n,RAY_FEATURES] -> [B,heads,F*n,d]; rays in one direction are alike."""
+        x = self.ray(features).flatten(1, 2).unflatten(2, (self.heads, -1)).transpose(1, 2)
         return F.rms_norm(x, x.shape[-1:], eps=1e-6)

@@ -23,10 +23,20 @@ class ConditioningConfig:
     codes: int = 0
     """Number of action codes without `NO_CODE`; they are 1..codes. 0 for no code head."""
     camera: bool = False
+    motions: tuple[tuple[float, float, float], ...] = ()
+    """How each code is meant to move the camera: ahead m, left m, turn rad. Where they are given, codes go to the
+    camera head as well, as the path that they add up to."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "motions", tuple(tuple(map(float, m)) for m in self.motions))
         if self.text_buckets == 1 or self.text_buckets < 0 or self.codes < 0:
             raise InputError("conditioning: text_buckets is 0 or >= 2, codes is >= 0")
+        if self.motions and not (
+            self.camera and len(self.motions) == self.codes and all(len(m) == 3 for m in self.motions)
+        ):
+            raise InputError(
+                "conditioning: motions need a camera head, and three numbers for each of the codes"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +49,8 @@ class Condition:
     """int64 [B,T], the action that leads to each frame: 1..codes, or `NO_CODE`."""
     poses: Tensor | None = None
     """float [B,T,3], each frame's pose against the present camera: x ahead (m), y left (m), yaw (rad)."""
+    start: Tensor | None = None
+    """float [B,3]: the pose that the codes set out from; None is the present camera."""
     keep: Tensor | None = None
     """bool [B]; false replaces all controls of the clip by the learned "dropped" one. None keeps all."""
 
@@ -114,38 +126,63 @@ class TextHead(nn.Module):
 class Conditioner(nn.Module):
     """All heads of a backbone."""
 
-    def __init__(self, config: ConditioningConfig, width: int, heads: int, depth: int) -> None:
+    motions: Tensor
+
+    def __init__(self, config: ConditioningConfig, width: int, heads: int, depth: int, swept: int) -> None:
         super().__init__()
         self.config = config
         self.text = TextHead(config.text_buckets, width) if config.text_buckets else None
         self.codes = nn.Embedding(config.codes + 1, width) if config.codes else None
-        self.camera = CameraHead(width, heads, depth) if config.camera else None
+        self.camera = CameraHead(width, heads, depth, swept) if config.camera else None
         self.null = nn.Parameter(torch.zeros(width))
         if self.codes is not None:
             nn.init.zeros_(self.codes.weight)
+        motions = torch.tensor([(0.0, 0.0, 0.0), *config.motions])
+        self.register_buffer("motions", motions, persistent=False)
 
-    def forward(self, condition: Condition, batch: int, frames: int) -> Tensor:
-        """What the controls add to each frame's modulation: [B,T,W]. InputError for what no head can read."""
-        self._check(condition, batch, frames)
+    def path(self, condition: Condition) -> Tensor | None:
+        """Poses [B,T,3] of the frames against the present camera: given, or what the codes add up to; or None."""
+        if condition.poses is not None or condition.codes is None or not self.config.motions:
+            return condition.poses
+        steps, poses = self.motions[condition.codes], []
+        place = steps.new_zeros(len(steps), 3) if condition.start is None else condition.start.to(steps)
+        for ahead, left, turn in (s.unbind(-1) for s in steps.unbind(1)):
+            yaw = place[:, 2] + turn
+            c, s = yaw.cos(), yaw.sin()
+            x, y = place[:, 0] + c * ahead - s * left, place[:, 1] + s * ahead + c * left
+            place = torch.stack((x, y, yaw), dim=-1)
+            poses.append(place)
+        return torch.stack(poses, dim=1)
+
+    def forward(self, condition: Condition, batch: int, frames: int, poses: Tensor | None = None) -> Tensor:
+        """What the controls add to each frame's modulation: [B,T,W]; `poses` are those of `path`."""
         total = self.null.new_zeros(batch, frames, len(self.null))
         if self.text is not None and condition.text is not None:
             total = total + self.text(condition.text, frames)
         if self.codes is not None and condition.codes is not None:
             total = total + self.codes(condition.codes)
-        if self.camera is not None and condition.poses is not None:
-            total = total + self.camera(condition.poses.to(total))
+        if self.camera is not None and poses is not None:
+            total = total + self.camera(poses.to(total))
         if condition.keep is not None:
             total = torch.where(condition.keep[:, None, None], total, self.null)
         return total
 
-    def _check(self, condition: Condition, batch: int, frames: int) -> None:
+    def check(self, condition: Condition, batch: int, frames: int) -> None:
+        """InputError for controls that no head can read, or of the wrong shape."""
         expected = {
             "text": (batch, None),
             "codes": (batch, frames),
             "poses": (batch, frames, 3),
+            "start": (batch, 3),
             "keep": (batch,),
         }
-        readers = {"text": self.text, "codes": self.codes, "poses": self.camera, "keep": self}
+        readers = {
+            "text": self.text,
+            "codes": self.codes,
+            "poses": self.camera,
+            "start": self.codes,
+            "keep": self,
+        }
         for name, shape in expected.items():
             value = getattr(condition, name)
             if value is None:

@@ -29,6 +29,10 @@ class Context:
     tokens_per_frame: int
     ray_keys: Tensor | None = None
     """Keys of the viewing rays, for a backbone with a camera head."""
+    present: Tensor | None = None
+    """[b,C,h,w], latents of the present view; however far a rollout goes, it stays."""
+    panorama: Tensor | None = None
+    """[b,C,h,2w], latents of the present panorama."""
 
     @property
     def tokens(self) -> int:
@@ -58,7 +62,7 @@ class Context:
 
     def select(self, rows: Tensor) -> Context:
         """The contexts at the given rows int64 [B], for clips that look back on different histories."""
-        return self._each(lambda x: x.index_select(0, rows))
+        return self._scene(lambda x: x.index_select(0, rows))._each(lambda x: x.index_select(0, rows))
 
     @staticmethod
     def stack(contexts: Sequence[Context]) -> Context:
@@ -70,11 +74,17 @@ class Context:
             raise InputError("only contexts of equal length make a batch")
         for other in contexts[1:]:
             out = out._merged(other, lambda a, b: torch.cat((a, b)))
-        return out
+        scenes = [(c.present, c.panorama) for c in contexts]
+        present, panorama = (None if None in parts else torch.cat(parts) for parts in zip(*scenes))
+        return replace(out, present=present, panorama=panorama)
 
     def detach(self) -> Context:
         """Without gradients."""
-        return self._each(torch.Tensor.detach)
+        return self._scene(torch.Tensor.detach)._each(torch.Tensor.detach)
+
+    def _scene(self, change: Callable[[Tensor], Tensor]) -> Context:
+        present, panorama = (None if x is None else change(x) for x in (self.present, self.panorama))
+        return replace(self, present=present, panorama=panorama)
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Context:
         rays = None if self.ray_keys is None else change(self.ray_keys)

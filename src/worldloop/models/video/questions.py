@@ -64,12 +64,16 @@ class QueryReader:
         path = _radians(intended_path(query.plan)[1:])
         for start, stop in clip_spans(len(codes), self.config.clip_frames):
             part = Plan(vocabulary, query.plan.actions[start:stop])
-            conditions.append(self._condition(codes[start:stop], path[start:stop], part))
+            before = path[start - 1] if start else None
+            conditions.append(self._condition(codes[start:stop], path[start:stop], part, before))
         return Question(history, tuple(conditions), len(codes), query.seed)
 
-    def _condition(self, codes: Sequence[int], poses: np.ndarray, plan: Plan | None) -> Condition | None:
+    def _condition(
+        self, codes: Sequence[int], poses: np.ndarray, plan: Plan | None, before: np.ndarray | None = None
+    ) -> Condition | None:
         if self.spec.control == "code":
-            return Condition(codes=torch.tensor([codes]))
+            start = None if before is None else torch.tensor(before, dtype=torch.float32)[None]
+            return Condition(codes=torch.tensor([codes]), start=start)
         if self.spec.control == "camera":
             return Condition(poses=torch.tensor(poses, dtype=torch.float32)[None])
         if self.spec.control == "text" and plan is not None:

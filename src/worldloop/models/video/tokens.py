@@ -28,6 +28,8 @@ class TokenSequence:
     """[F], rising; a frame sees the frames of its own and of lower groups."""
     rays: Tensor
     """[B,F,n,RAY_FEATURES]"""
+    poses: Tensor
+    """[B,F,3] against the present camera."""
     posed: Tensor | None = None
     """[B,F]: 1 where the camera branch acts; None where it acts nowhere."""
 
@@ -43,6 +45,7 @@ class TokenSequence:
             torch.cat((self.positions, other.positions)),
             self.groups + tuple(g + self.groups[-1] + 1 for g in other.groups),
             torch.cat((self.rays, other.rays), 1),
+            torch.cat((self.poses, other.poses), 1),
             posed,
         )
 
@@ -62,6 +65,7 @@ class Tokens(nn.Module):
     panorama_grid: Tensor
     view_angles: Tensor
     panorama_angles: Tensor
+    cell_angles: Tensor
 
     def __init__(
         self, channels: int, size: int, patch: int, width: int, panorama: bool, hfov_deg: float
@@ -85,6 +89,7 @@ class Tokens(nn.Module):
             "view_grid": torch.cartesian_prod(torch.arange(side), torch.arange(side)).float(),
             "panorama_grid": (around - middle) * (180.0 / hfov_deg) + (side - 1) / 2,
             "view_angles": camera.view_angles(side, side, hfov_deg),
+            "cell_angles": camera.view_angles(self.size, self.size, hfov_deg),
             "panorama_angles": camera.panorama_angles(side, 2 * side),
         }
         for name, table in tables.items():
@@ -122,8 +127,9 @@ class Tokens(nn.Module):
         positions = torch.cat((times.repeat_interleave(self.per_frame)[:, None], places), dim=1)
         poses = c.new_zeros(batch, count, 3) if poses is None else poses.to(c)
         rays = camera.ray_features(poses, self.view_angles)
-        x = self.embed(self._patches(latents)) + self.place
-        return TokenSequence(x, c, positions, tuple(i // chunk for i in range(count)), rays, posed)
+        x = self.embed(self.patches(latents)) + self.place
+        groups = tuple(i // chunk for i in range(count))
+        return TokenSequence(x, c, positions, groups, rays, poses, posed)
 
     def panorama(self, latents: Tensor, c: Tensor) -> TokenSequence:
         """Latents [B,C,h,2w] of the present panorama as two frames' worth of tokens; c [B,2,W]."""
@@ -131,13 +137,14 @@ class Tokens(nn.Module):
         if list(latents.shape) != wanted:
             raise InputError(f"panorama latents are {wanted}, got {list(latents.shape)}")
         halves = (2, self.per_frame)
-        x = self.embed(self._patches(latents[:, None])) + self.panorama_place + self.panorama_type
+        x = self.embed(self.patches(latents[:, None])) + self.panorama_place + self.panorama_type
         times = self.panorama_grid.new_full((2 * self.per_frame, 1), PANORAMA_TIME)
-        rays = camera.ray_features(c.new_zeros(len(c), 2, 3), self.panorama_angles.unflatten(0, halves))
+        here = c.new_zeros(len(c), 2, 3)
+        rays = camera.ray_features(here, self.panorama_angles.unflatten(0, halves))
         positions = torch.cat((times, self.panorama_grid), dim=1)
-        return TokenSequence(x.unflatten(2, halves).squeeze(1), c, positions, (0, 0), rays)
+        return TokenSequence(x.unflatten(2, halves).squeeze(1), c, positions, (0, 0), rays, here)
 
-    def _patches(self, x: Tensor) -> Tensor:
+    def patches(self, x: Tensor) -> Tensor:
         """[B,F,C,h,w] -> [B,F,n,C*p*p], row by row."""
         p = self.patch
         cells = x.unflatten(4, (-1, p)).unflatten(3, (-1, p))  # [B,F,C,i,p,j,p]

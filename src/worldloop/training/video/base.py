@@ -26,8 +26,10 @@ from worldloop.models.video import (
     VideoBackbone,
     VideoCheckpoint,
     VideoSpec,
+    VideoVAE,
     caption_batch,
     flow_loss,
+    load_checkpoint,
     save_checkpoint,
 )
 from worldloop.training.loop import LoopConfig, StepInput, local_device, train
@@ -44,7 +46,8 @@ class BaseTraining:
     """Settings of `train_base`."""
 
     data: tuple[str, ...]
-    vae: Path
+    vae: Path | None
+    """The autoencoder; None where `start` brings one."""
     out: Path
     loop: LoopConfig
     backbone: BackboneConfig = field(
@@ -57,8 +60,14 @@ class BaseTraining:
     """Share of clips without a caption."""
     muon: bool = False
     """Let Muon train the blocks' matrices; needs torch 2.9."""
+    start: str | None = None
+    """A base to train further, with its autoencoder and sizes: a checkpoint file, or the name of packaged weights."""
     latents: Path | None = None
     """A folder that keeps the encoded data for other trainings with the same autoencoder."""
+
+    def __post_init__(self) -> None:
+        if (self.vae is None) == (self.start is None):
+            raise InputError("give either an autoencoder for a new base, or a base to train further")
 
 
 class ClipLoss(nn.Module):
@@ -84,19 +93,17 @@ def train_base(
     progress: Callable[[int, float], None] | None = None,
     footage: Footage | None = None,
 ) -> dict[str, Any]:
-    """Train a backbone from scratch and write `base.safetensors`; returns facts for the card.
+    """Train a backbone, from scratch or further, and write `base.safetensors`; returns facts for the card.
 
     `footage`: the data, where it has been encoded by the same autoencoder already. SplitError for held-out scenes.
     """
-    vae, vae_card = load_vae(settings.vae)
-    if footage is None:
-        footage = open_footage(
-            settings.data, vae, settings.backbone.panorama, local_device(), store=settings.latents
-        )
-        vae.cpu()
     torch.manual_seed(settings.loop.seed)
-    backbone = VideoBackbone(settings.backbone)
-    frames, batch = settings.backbone.clip_frames, settings.loop.batch
+    vae, backbone, before, seen = _beginning(settings)
+    config = backbone.config
+    if footage is None:
+        footage = open_footage(settings.data, vae, config.panorama, local_device(), store=settings.latents)
+        vae.cpu()
+    frames, batch = config.clip_frames, settings.loop.batch
     starts = {n: footage.starts(n, frames) for n in range(1, settings.history + 1)}
     if not all(len(s) for s in starts.values()):
         raise InputError("the episodes of this data are too short for the clips")
@@ -115,9 +122,13 @@ def train_base(
 
     learner = ClipLoss(backbone, settings.flow)
     hidden = [n for n, p in learner.named_parameters() if p.ndim == 2 and HIDDEN.search(n)]
-    facts = train(learner, loss, settings.loop, settings.out, progress, muon=hidden if settings.muon else ())
+    about = {"start": before["weights_hash"]} if before else None
+    muon = hidden if settings.muon else ()
+    facts = train(learner, loss, settings.loop, settings.out, progress, muon, about)
+    if before:
+        facts["before"] = before
     backbone.cpu().eval()
-    scenes = tuple(sorted({*footage.scenes, *vae_card.get("training_scenes", ())}))
+    scenes = tuple(sorted({*footage.scenes, *seen}))
     spec = VideoSpec(
         "video-base",
         "text",
@@ -140,6 +151,21 @@ def train_base(
         "parameters": sum(p.numel() for p in backbone.parameters()),
         "flow": asdict(settings.flow),
     }
+
+
+def _beginning(
+    settings: BaseTraining,
+) -> tuple[VideoVAE, VideoBackbone, dict[str, Any], tuple[str, ...]]:
+    """Autoencoder, backbone, what is known of its training so far, and the scenes that the two have seen."""
+    if settings.start is None:
+        assert settings.vae is not None
+        vae, card = load_vae(settings.vae)
+        return vae, VideoBackbone(settings.backbone), {}, tuple(card.get("training_scenes", ()))
+    checkpoint = load_checkpoint(settings.start)
+    if "adaptation" in checkpoint.spec.extra or checkpoint.spec.control != "text":
+        raise InputError(f"{settings.start} is no base: it was post-trained on actions")
+    before = {**checkpoint.spec.extra.get("training", {}), "weights_hash": checkpoint.weights_hash}
+    return checkpoint.vae, checkpoint.backbone, before, checkpoint.spec.training_scenes
 
 
 PHRASES = {"forward": "moves forward", "left": "rotates left", "right": "rotates right"}

@@ -6,8 +6,9 @@ clip to predict, context clean and out of the loss, actions dropped now and then
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,8 @@ class SupervisedTraining:
     """Of the adapters; None: the largest whose share, with the control head, stays within `LARGEST_SHARE`."""
     dropped: float = 0.1
     """Share of clips whose actions are withheld."""
-    flow: FlowConfig = field(default_factory=lambda: FlowConfig(shift=2.0))
+    flow: FlowConfig | None = None
+    """Noise levels; None takes those that the base was trained on."""
     seed: int = 0
     precision: str = "auto"
     latents: Path | None = None
@@ -72,7 +74,12 @@ class SupervisedTraining:
             raise InputError("post-training needs at least one batch of examples, one epoch and rank 1")
 
 
-def adapt(backbone: VideoBackbone, control: str, codes: int, rank: int | None = None) -> int:
+def adapt(
+    backbone: VideoBackbone,
+    control: str,
+    actions: Mapping[str, tuple[float, float, float]],
+    rank: int | None = None,
+) -> int:
     """Freeze a backbone, put low-rank adapters on its attention and a fresh control head on it; returns the rank.
 
     Its output is unchanged: adapters and head start at zero. MissingExtraError without peft.
@@ -82,9 +89,11 @@ def adapt(backbone: VideoBackbone, control: str, codes: int, rank: int | None = 
     except ModuleNotFoundError as error:
         raise MissingExtraError("low-rank adaptation", "train") from error
     backbone.requires_grad_(False)
-    if control != "text":
-        heads = ConditioningConfig(codes=codes if control == "code" else 0, camera=control == "camera")
-        backbone.attach(heads)
+    if control == "code":
+        motions = tuple((ahead, left, math.radians(turn)) for ahead, left, turn in actions.values())
+        backbone.attach(ConditioningConfig(codes=len(actions), camera=True, motions=motions))
+    elif control == "camera":
+        backbone.attach(ConditioningConfig(camera=True))
     _free_head(backbone)
     rank = rank or largest_rank(backbone)
     lora = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=list(TARGETS), bias="none")
@@ -128,7 +137,7 @@ def train_sft(
     if dict(footage.actions) != dict(spec.actions):
         raise InputError("the data has other actions than the base model knows")
     torch.manual_seed(settings.seed)
-    rank = adapt(backbone, settings.control, len(spec.actions), settings.rank)
+    rank = adapt(backbone, settings.control, spec.actions, settings.rank)
     frames = backbone.config.clip_frames
     chosen = examples(footage, frames, settings.examples, settings.seed)
     steps = settings.epochs * len(chosen) // settings.batch
@@ -148,7 +157,8 @@ def train_sft(
         ahead, past = conditions(settings.control, clips, footage)
         return model(clips, replace(ahead, keep=kept.to(given.device)), past, seed).mean()
 
-    facts = train(ClipLoss(backbone, settings.flow), loss, loop, settings.out, progress)
+    flow = settings.flow or FlowConfig(shift=spec.sampler.shift)
+    facts = train(ClipLoss(backbone, flow), loss, loop, settings.out, progress)
     backbone.cpu().eval()
     total = sum(p.numel() for p in backbone.parameters())
     facts |= {
@@ -156,6 +166,7 @@ def train_sft(
         "examples": len(chosen),
         "epochs": settings.epochs,
         "rank": rank,
+        "flow": asdict(flow),
         "base": checkpoint.weights_hash,
         "data": list(settings.data),
         "scenes": len(footage.scenes),

@@ -80,9 +80,12 @@ def train_autoencoder(
 
     facts = train(_Reconstruction(vae, settings), loss, settings.loop, settings.out, progress)
     vae.cpu().eval()
+    # Models carry it in half precision: whatever is measured and encoded from here on is what they will do.
+    vae.half().float()
     with torch.no_grad():
         sample = _tensor(pictures[rest[:: max(1, len(rest) // 512)]], torch.device("cpu"))
         vae.set_statistics(torch.cat([vae.moments(part)[0] for part in sample.split(32)]))
+        vae.half().float()
     facts |= {
         "data": list(settings.data),
         "scenes": len(scenes),

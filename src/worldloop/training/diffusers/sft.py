@@ -136,13 +136,17 @@ def train_diffusers(
         learning_rate=settings.learning_rate,
         weight_decay=0.0,
         warmup=min(50, steps // 10 + 1),
-        # The loop refuses to go on with another seed, and so with another base, control or data.
-        seed=derive_seed(
-            settings.seed, base, settings.control, str((size, frames, settings.dropped)), store.digest()
-        ),
+        seed=settings.seed,
         precision=settings.precision,
     )
-    facts = train(adapted, _loss(settings, store, book), loop, settings.out / "progress", progress)
+    about = {
+        "base": base,
+        "control": settings.control,
+        "clips": [list(size), frames, settings.dropped, store.digest()],
+    }
+    facts = train(
+        adapted, _loss(settings, store, book), loop, settings.out / "progress", progress, about=about
+    )
     total = sum(p.numel() for p in adapted.parameters())
     facts |= {
         "family": family.name,

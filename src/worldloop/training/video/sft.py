@@ -158,7 +158,12 @@ def train_sft(
         return model(clips, replace(ahead, keep=kept.to(given.device)), past, seed).mean()
 
     flow = settings.flow or FlowConfig(shift=spec.sampler.shift)
-    facts = train(ClipLoss(backbone, flow), loss, loop, settings.out, progress)
+    about = {
+        "base": checkpoint.weights_hash,
+        "control": settings.control,
+        "clips": [len(footage.codes), len(chosen), settings.dropped, asdict(flow)],
+    }
+    facts = train(ClipLoss(backbone, flow), loss, loop, settings.out, progress, about=about)
     backbone.cpu().eval()
     total = sum(p.numel() for p in backbone.parameters())
     facts |= {
@@ -176,7 +181,7 @@ def train_sft(
     }
     adapted = replace(
         spec,
-        name=f"{spec.name}-{settings.control}",
+        name=f"{spec.name.removesuffix('-base')}-lora-{settings.control}",
         control=settings.control,
         summary="a small latent video diffusion transformer, post-trained on actions (LoRA)",
         training_scenes=tuple(sorted({*spec.training_scenes, *footage.scenes})),

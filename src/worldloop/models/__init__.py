@@ -27,6 +27,12 @@ for _name, _where, _summary in (
         "pointcloud:AssumedPointCloud",
         "the same without true depth: floor, ceiling and walls at an assumed distance",
     ),
+    (
+        "video-base",
+        "video.shipped:base",
+        "small video diffusion transformer trained on passive video (weights in the package)",
+    ),
+    ("video-lora", "video.shipped:lora", "the same, post-trained on actions by LoRA"),
 ):
     MODELS.register(_name, f"{_HERE}.{_where}", _summary)
 

@@ -281,7 +281,7 @@ def test_what_cannot_be_studied_is_refused_before_any_training(
     monkeypatch.setattr(open_loop, "draw_trials", lambda *a: pytest.fail("must not measure"))
     study = DataScaling(adaptation, tmp_path, (4,), evaluation)
     wrong = {
-        "the data has 80 clips, not 5000": replace(study, sizes=(5000,)),
+        "the data has 76 clips, not 5000": replace(study, sizes=(5000,)),
         "at least one batch": replace(study, sizes=(2,)),
         "no weights at": replace(study, adaptation=replace(adaptation, base="nowhere.safetensors")),
         "is no dataset": replace(study, adaptation=replace(adaptation, data=("nowhere",))),

@@ -155,7 +155,7 @@ def test_fresh_heads_change_nothing(heads):
     kinds = {"text": heads.text_buckets, "codes": heads.codes, "poses": heads.camera}
     c, past_c = (Condition(**{k: getattr(f, k) for k, on in kinds.items() if on}) for f in (full, own))
     for context in (model.context(past, around), model.context(past, around, past_c)):
-        assert torch.equal(model.velocity(x, t, None, context), before)
+        torch.testing.assert_close(model.velocity(x, t, None, context), before, atol=1e-6, rtol=1e-5)
         # Rays join the attention's scores, with weight 0 but in a sum of another order.
         torch.testing.assert_close(model.velocity(x, t, c, context), before, atol=1e-6, rtol=1e-5)
         torch.testing.assert_close(model.velocity(x, t, c.dropped(), context), before, atol=1e-6, rtol=1e-5)

@@ -35,7 +35,8 @@ def shaken(module: torch.nn.Module, seed: int = 0, scale: float = 0.15) -> torch
 
 
 def backbone(conditioning: ConditioningConfig = NONE, seed: int = 0, **changes: object) -> VideoBackbone:
-    settings = {"latent_channels": 4, "latent_size": 4, "width": 24, "depth": 2, "heads": 2, **changes}
+    settings = {"latent_channels": 4, "latent_size": 4, "width": 24, "depth": 2, "heads": 2, "clip_frames": 4}
+    settings |= changes
     torch.manual_seed(seed)
     return shaken(VideoBackbone(BackboneConfig(conditioning=conditioning, **settings)), seed)  # type: ignore
 

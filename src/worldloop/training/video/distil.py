@@ -169,7 +169,7 @@ def train_distil(
         "teacher_steps": settings.teacher_steps,
     }
     module = PathLoss(teacher, student, many, settings.student_steps)
-    facts = train(module, loss, settings.loop, settings.out, progress, about)
+    facts = train(module, loss, settings.loop, settings.out, progress, about=about)
     facts |= about | {
         "method": "regression on the mean velocity of the teacher's ODE path over each of the student's jumps",
         "levels": list(few.levels or ()),

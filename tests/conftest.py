@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 import pytest
+import torch
 from rich.logging import RichHandler
 
 
@@ -17,3 +18,12 @@ def logging_as_it_was():
     root.setLevel(level)
     for handler in [h for h in root.handlers if isinstance(h, RichHandler)]:
         root.removeHandler(handler)
+
+
+@pytest.fixture
+def one_thread():
+    """For tiny models, whose weights are small: one thread is fastest, and leaves the other tests alone."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,11 +31,8 @@ ACTIONS = {p.name: (p.forward, p.left, p.yaw_deg) for p in NAVIGATION.primitives
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def tiny_models(one_thread):
+    """All models here are tiny."""
 
 
 def write_base(path: Path, width: int = 16) -> str:

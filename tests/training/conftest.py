@@ -3,18 +3,8 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
 from worldloop.training.collect import CollectConfig, collect
-
-
-@pytest.fixture
-def one_thread():
-    """The tiny models' weights are small; one thread is fastest."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -114,3 +114,18 @@ def test_rates_and_curves():
     rates = [config.rate(s) for s in range(100)]
     assert rates[0] == pytest.approx(0.1) and max(rates) == 1.0 and rates[-1] < 0.11
     assert curve([1.0, 3.0, 5.0, 7.0], 2) == [(2, 2.0), (4, 6.0)]
+
+
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="Muon comes with torch 2.9")
+def test_muon_takes_the_named_matrices_and_goes_on_after_a_kill(tmp_path):
+    plain, whole, broken = Line(), Line(), Line()
+    named = ("layer.weight",)
+    train(plain, line_loss, CONFIG, tmp_path / "plain")
+    expected = train(whole, line_loss, CONFIG, tmp_path / "whole", muon=named)
+    assert not torch.equal(plain.layer.weight, whole.layer.weight)
+    with pytest.raises(KilledError):
+        train(broken, line_loss, CONFIG, tmp_path / "broken", kill_at(11), muon=named)
+    facts = train(broken, line_loss, CONFIG, tmp_path / "broken", muon=named)
+    assert facts["losses"] == expected["losses"]
+    for a, b in zip(whole.parameters(), broken.parameters()):
+        assert torch.equal(a, b)

@@ -1,16 +1,10 @@
-"""The tiny models' weights are small; one thread is fastest and leaves the other tests alone."""
+"""What all tests of the video model share."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-import torch
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def tiny_models(one_thread):
+    """All models here are tiny."""

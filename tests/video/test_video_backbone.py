@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -21,6 +23,11 @@ from worldloop.models.video.conditioning import stack
 from worldloop.models.video.sampler import guided
 
 from tiny_video import ALL, NONE, backbone, latents, panorama, shaken
+
+
+def part(c: Condition, start: int, stop: int) -> Condition:
+    """The controls of some frames; the text stays."""
+    return replace(c, codes=c.codes[:, start:stop], poses=c.poses[:, start:stop])
 
 
 def controls(batch: int, frames: int, seed: int = 0) -> Condition:
@@ -63,8 +70,8 @@ def test_extending_a_context_is_computing_it_at_once():
     model = backbone(ALL)
     past, around, c = latents(2, 4, seed=1), panorama(2), controls(2, 4)
     at_once = model.context(past, around, c)
-    first = model.context(past[:, :1], around, c.frames(0, 1))
-    grown = model.extend(first, past[:, 1:], c.frames(1, 4))
+    first = model.context(past[:, :1], around, part(c, 0, 1))
+    grown = model.extend(first, past[:, 1:], part(c, 1, 4))
     # Rotary times differ by a constant (the present is 0 in one and -3 in the other), so outputs must not
     # be compared through the panorama, whose time is fixed: compare without it.
     assert grown.frames == 4 and grown.next_time == 4 and grown.tokens == at_once.tokens
@@ -72,8 +79,8 @@ def test_extending_a_context_is_computing_it_at_once():
     c = Condition(codes=c.codes, poses=c.poses)  # a caption counts frames from the start of its clip
     x, t = latents(2, 2, seed=3), torch.rand(2, 2)
     at_once = plain.context(past, None, c)
-    first = plain.context(past[:, :1], None, c.frames(0, 1))
-    grown = plain.extend(plain.extend(first, past[:, 1:2], c.frames(1, 2)), past[:, 2:], c.frames(2, 4))
+    first = plain.context(past[:, :1], None, part(c, 0, 1))
+    grown = plain.extend(plain.extend(first, past[:, 1:2], part(c, 1, 2)), past[:, 2:], part(c, 2, 4))
     torch.testing.assert_close(
         plain.velocity(x, t, None, at_once), plain.velocity(x, t, None, grown), atol=1e-5, rtol=1e-4
     )
@@ -235,7 +242,7 @@ def test_window_keeps_the_panorama_and_the_newest():
 def test_rollout_goes_clip_by_clip():
     model = backbone(ALL, clip_frames=2, window=2)
     context, noise, c = model.context(latents(1, 1, seed=1), panorama()), latents(2, 5), controls(2, 5)
-    clips = [c.frames(0, 2), c.frames(2, 4), c.frames(4, 5)]
+    clips = [part(c, 0, 2), part(c, 2, 4), part(c, 4, 5)]
     before = [x.clone() for x in (noise, *context.keys, c.codes)]
     whole = rollout(model, context, clips, noise, Sampler(2))
     assert whole.shape == noise.shape

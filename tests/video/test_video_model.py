@@ -13,7 +13,7 @@ from worldloop.actions.gripper import gripper_vocabulary
 from worldloop.core import InputError, Primitive, Query, Vocabulary
 from worldloop.core.errors import ModelError
 from worldloop.models import MODELS
-from worldloop.models.video import VideoModel, load_video, save_checkpoint
+from worldloop.models.video import VideoModel, save_checkpoint
 from worldloop.models.video import model as module
 
 from tiny_video import PIXELS, ask, checkpoint, look
@@ -140,7 +140,7 @@ def test_card_says_what_it_is(tmp_path):
     assert named.card.settings["steps"] == 3 and named.card.settings["guidance"] == 2
     a, b = (
         answers(named, [ask(PLANS[0])])[0],
-        answers(load_video(tmp_path / "m.safetensors"), [ask(PLANS[0])])[0],
+        answers(VideoModel(tmp_path / "m.safetensors"), [ask(PLANS[0])])[0],
     )
     assert (a != b).any()
     with pytest.raises(InputError, match="steps"):

@@ -51,7 +51,6 @@ def _recogniser(parser: argparse.ArgumentParser) -> None:
 def _vae(parser: argparse.ArgumentParser) -> None:
     _data(parser)
     _steps(parser, steps=6000, batch=32, rate=1e-3)
-    _compile(parser)
 
 
 def _video(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +61,6 @@ def _video(parser: argparse.ArgumentParser) -> None:
     add("--size", choices=tuple(recipes.SIZES), help="of a new transformer (default: default)")
     add("--muon", action="store_true", help="the Muon optimiser for the blocks (needs torch 2.9)")
     _steps(parser, steps=8000, batch=16, rate=5e-4)
-    _compile(parser)
     _shared(parser)
     _scored(parser)
 
@@ -102,7 +100,6 @@ def _distil(parser: argparse.ArgumentParser) -> None:
         help="sampling steps of the student, 1, 2 or 4 (default: %(default)s)",
     )
     _steps(parser, steps=2000, batch=16, rate=2e-4)
-    _compile(parser)
     _shared(parser, shift=False)
     _scored(parser)
 
@@ -121,10 +118,6 @@ def _steps(parser: argparse.ArgumentParser, steps: int, batch: int, rate: float)
 
 def _precision(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--precision", default="auto", help="fp32, bf16 or auto (default: %(default)s)")
-
-
-def _compile(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--compile", action="store_true", help="compile first; pays off in runs of an hour")
 
 
 def _shared(parser: argparse.ArgumentParser, shift: bool = True) -> None:

@@ -160,7 +160,6 @@ def _loop(options: argparse.Namespace) -> Any:
         average=0.998,
         seed=options.seed,
         precision=options.precision,
-        compiled=options.compile,
     )
 
 

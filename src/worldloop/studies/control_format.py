@@ -45,8 +45,9 @@ class ControlFormat:
 def control_format(config: ControlFormat, progress: Progress = lambda what, done, total: None) -> StudyResult:
     """Post-train the base once for each format, on the same clips in the same order, and compare them.
 
-    The camera's head is larger than the others; the trained parameters are in the result. The same call goes on
-    where it was cut off.
+    Adapters and head together stay within one share of the model, whatever the format; the trained parameters are in
+    the result. Codes bring the motions they are meant to make, and so the camera's head; text has words alone. The
+    same call goes on where it was cut off.
     """
     with study_folder(config.out, NAME):
         bench = Bench(config.evaluation, config.out, progress)

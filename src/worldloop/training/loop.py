@@ -50,8 +50,6 @@ class LoopConfig:
     checkpoint_seconds: float = 60.0
     precision: str = "auto"
     """`fp32`, `bf16`, or `auto`: bf16 where the device multiplies matrices faster in it."""
-    compiled: bool = False
-    """Compile the model first: minutes at the start, then faster steps; needs a C++ compiler on a CPU."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -171,8 +169,6 @@ def train(
     state = _State(out / CHECKPOINT, config, weights, optimisers, average, about)
     step, seconds, losses = state.load()
     prepared = accelerator.prepare_model(model) if accelerator.num_processes > 1 else model
-    if config.compiled:
-        prepared = torch.compile(prepared)
     share = config.batch // accelerator.num_processes
     if share * accelerator.num_processes != config.batch:
         raise InputError(

@@ -17,7 +17,7 @@ from worldloop.models.video.checkpoint import (
 from worldloop.models.video.conditioning import NO_CODE, Condition, ConditioningConfig
 from worldloop.models.video.context import Context
 from worldloop.models.video.flow import FlowConfig, draw_times, flow_loss, noised, shifted, squared_error
-from worldloop.models.video.model import VideoModel, load_video
+from worldloop.models.video.model import VideoModel
 from worldloop.models.video.rollout import clip_spans, rollout
 from worldloop.models.video.sampler import SamplerConfig, Step, guided, log_likelihood, sample, transition
 from worldloop.models.video.vae import VAEConfig, VideoVAE, vae_loss
@@ -46,7 +46,6 @@ __all__ = [
     "flow_loss",
     "guided",
     "load_checkpoint",
-    "load_video",
     "log_likelihood",
     "merge_adapter",
     "noised",

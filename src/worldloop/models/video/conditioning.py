@@ -61,11 +61,6 @@ class Condition:
         keep = torch.zeros_like(keep) if drop is None else keep & ~drop
         return replace(self, keep=keep)
 
-    def frames(self, start: int, stop: int) -> Condition:
-        """The controls of frames start..stop-1; the text stays."""
-        cut = {n: getattr(self, n) for n in ("codes", "poses")}
-        return replace(self, **{n: v if v is None else v[:, start:stop] for n, v in cut.items()})
-
     def to(self, device: torch.device | str) -> Condition:
         """On another device."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}

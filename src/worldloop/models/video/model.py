@@ -162,13 +162,6 @@ class VideoModel:
         return pictures_to_tensor(pictures).to(self.device)
 
 
-def load_video(
-    path: str | Path, steps: int | None = None, guidance: float | None = None, device: str = "cpu"
-) -> VideoModel:
-    """A video model from a file or the name of packaged weights; see `VideoModel`."""
-    return VideoModel(path, steps=steps, guidance=guidance, device=device)
-
-
 def _rollout(query: Query, pictures: np.ndarray) -> Rollout:
     return Rollout(tuple(Observation(p, hfov_deg=query.history[-1].hfov_deg) for p in pictures))
 

@@ -15,6 +15,7 @@ from worldloop.actions import TextTranslator, intended_path
 from worldloop.core import Action, Observation, Plan, Query, Vocabulary
 from worldloop.core.errors import ModelError
 from worldloop.models.video.backbone import BackboneConfig
+from worldloop.models.video.camera import relative
 from worldloop.models.video.captions import caption_batch
 from worldloop.models.video.checkpoint import VideoSpec
 from worldloop.models.video.conditioning import NO_CODE, Condition
@@ -174,6 +175,4 @@ def _relative_past(actions: Sequence[Action], vocabulary: Vocabulary) -> np.ndar
     if not actions:
         return np.zeros((1, 3))
     path = _radians(intended_path(Plan(vocabulary, tuple(actions))))
-    away = path - path[-1]
-    c, s = math.cos(path[-1, 2]), math.sin(path[-1, 2])
-    return np.stack([c * away[:, 0] + s * away[:, 1], -s * away[:, 0] + c * away[:, 1], away[:, 2]], axis=1)
+    return relative(torch.from_numpy(path)[None])[0].numpy()

@@ -186,13 +186,19 @@ def train_sft(
         summary="a small latent video diffusion transformer, post-trained on actions (LoRA)",
         training_scenes=tuple(sorted({*spec.training_scenes, *footage.scenes})),
         notes=f"Low-rank adaptation on {len(chosen)} clips with {settings.control} control.",
-        extra={**spec.extra, "adaptation": {k: v for k, v in facts.items() if k not in TIMED}},
+        extra={**spec.extra, "adaptation": remembered(facts)},
     )
     made = VideoCheckpoint(checkpoint.vae, backbone, adapted)
     facts["weights_hash"] = save_checkpoint(settings.out / "adapted.safetensors", made, half=True)
     # The same as a small file beside its base.
     save_adapter(settings.out / "adapter.safetensors", made, checkpoint.weights_hash)
     return facts
+
+
+def remembered(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What a weight file keeps of its training: nothing that differs where the same is done again elsewhere."""
+    kept = {k: v for k, v in facts.items() if k not in TIMED}
+    return kept | {"data": [Path(d).name for d in facts["data"]]}
 
 
 def examples(footage: Footage, frames: int, count: int | None, seed: int) -> np.ndarray:

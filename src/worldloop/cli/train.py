@@ -50,6 +50,7 @@ def _recogniser(parser: argparse.ArgumentParser) -> None:
 
 def _vae(parser: argparse.ArgumentParser) -> None:
     _data(parser)
+    parser.add_argument("--start", metavar="FILE", help="an autoencoder to train further")
     _steps(parser, steps=6000, batch=32, rate=1e-3)
 
 

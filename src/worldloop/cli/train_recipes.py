@@ -47,7 +47,7 @@ def _vae(options: argparse.Namespace, folder: Path, show: Show) -> dict[str, Any
     from worldloop.training.video import AutoencoderTraining, train_autoencoder
 
     loop = _loop(options)
-    settings = AutoencoderTraining(_data(options), folder, loop)
+    settings = AutoencoderTraining(_data(options), folder, loop, start=_path(options.start))
     return train_autoencoder(settings, lambda step, loss: show(step, loss, loop.steps))
 
 

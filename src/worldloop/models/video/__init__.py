@@ -20,7 +20,7 @@ from worldloop.models.video.flow import FlowConfig, draw_times, flow_loss, noise
 from worldloop.models.video.model import VideoModel
 from worldloop.models.video.rollout import clip_spans, rollout
 from worldloop.models.video.sampler import SamplerConfig, Step, guided, log_likelihood, sample, transition
-from worldloop.models.video.vae import VAEConfig, VideoVAE, vae_loss
+from worldloop.models.video.vae import VAEConfig, VideoVAE
 
 __all__ = [
     "NO_CODE",
@@ -57,5 +57,4 @@ __all__ = [
     "shifted",
     "squared_error",
     "transition",
-    "vae_loss",
 ]

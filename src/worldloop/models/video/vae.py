@@ -133,16 +133,12 @@ class VideoVAE(nn.Module):
         self.latent_std.copy_(latents.std((0, 2, 3)).clamp(min=1e-6))
 
 
-def vae_loss(
-    vae: VideoVAE, frames: Tensor, generator: torch.Generator, kl_weight: float = 1e-6
-) -> tuple[Tensor, Tensor]:
-    """Training loss and the reconstruction [B,3,H,W] of frames [B,3,H,W] in [-1,1].
-
-    Mean absolute error plus `kl_weight` times the divergence from a standard normal, summed over a frame's
-    latents and averaged over frames.
-    """
-    mean, logvar = vae.moments(frames)
+def noisy(mean: Tensor, logvar: Tensor, generator: torch.Generator) -> Tensor:
+    """A draw from the encoder's normal distribution, [B,C,h,w]."""
     noise = torch.randn(mean.shape, generator=generator, device=generator.device).to(mean)
-    seen = vae.decoder(mean + (0.5 * logvar).exp() * noise)
-    divergence = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).sum((1, 2, 3)).mean()
-    return F.l1_loss(seen, frames) + kl_weight * divergence, seen
+    return mean + (0.5 * logvar).exp() * noise
+
+
+def divergence(mean: Tensor, logvar: Tensor) -> Tensor:
+    """From a standard normal: summed over a frame's latents [B,C,h,w], averaged over frames."""
+    return 0.5 * (mean.square() + logvar.exp() - 1 - logvar).sum((1, 2, 3)).mean()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,12 +14,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from worldloop.core import InputError
-from worldloop.models.video import VAEConfig, VideoVAE, vae_loss
+from worldloop.models.video import VAEConfig, VideoVAE
+from worldloop.models.video.vae import divergence, noisy
 from worldloop.training.dataset import ActionClips
 from worldloop.training.dataset.layout import FRONT
 from worldloop.training.loop import LoopConfig, StepInput, train
 from worldloop.training.video.footage import styles
-from worldloop.training.video.weights import save_vae
+from worldloop.training.video.warps import equivariance_error, random_warps, warped
+from worldloop.training.video.weights import load_vae, save_vae
 
 HELD_OUT = 256
 """Pictures kept aside to measure the reconstruction."""
@@ -35,21 +38,36 @@ class AutoencoderTraining:
     edges: float = 1.0
     """Weight of the error of differences between neighbouring pixels: without it pictures get soft."""
     kl_weight: float = 1e-6
-    noise: float = 0.05
-    """Standard deviation of noise on the decoder's input, in units of the latents': it forgives a generator."""
+    equivariance: float = 0.05
+    """Weight of the error between latents of a moved picture and moved latents. Without it, latents change all over
+    when a picture moves by a few pixels, and are hard to predict (compare EQ-VAE, arXiv 2502.09509)."""
+    start: Path | None = None
+    """An autoencoder to train further, with its sizes."""
 
 
 class _Reconstruction(nn.Module):
+    """Half of the pictures are rebuilt from their latents, half from latents that were moved."""
+
     def __init__(self, vae: VideoVAE, settings: AutoencoderTraining) -> None:
         super().__init__()
         self.vae, self.settings = vae, settings
 
     def forward(self, frames: Tensor) -> Tensor:
+        vae, settings = self.vae, self.settings
         generator = torch.Generator(frames.device).manual_seed(int(torch.randint(2**62, (1,))))
-        loss, seen = vae_loss(self.vae, frames, generator, self.settings.kl_weight)
-        error = seen - frames
-        across, down = error.diff(dim=3).abs().mean(), error.diff(dim=2).abs().mean()
-        return loss + self.settings.edges * (across + down)
+        mean, logvar = vae.moments(frames)
+        mean, logvar = mean.float(), logvar.float()
+        latents = noisy(mean, logvar, generator)
+        maps = random_warps(len(frames), generator)
+        view = warped(frames, maps)
+        half = len(frames) // 2
+        latents = torch.cat((warped(latents[:half], maps[:half]), latents[half:]))
+        wanted = torch.cat((view[:half], frames[half:]))
+        error = vae.decoder(latents).float() - wanted
+        loss = error.abs().mean() + settings.kl_weight * divergence(mean, logvar)
+        loss = loss + settings.edges * (error.diff(dim=3).abs().mean() + error.diff(dim=2).abs().mean())
+        encoded = vae.moments(view)[0].float()
+        return loss + settings.equivariance * equivariance_error(warped(mean, maps), encoded)
 
 
 def train_autoencoder(
@@ -57,7 +75,7 @@ def train_autoencoder(
 ) -> dict[str, Any]:
     """Train, store the latents' statistics, measure on pictures kept aside, and write `vae.safetensors`.
 
-    Returns facts for the card: data, loop, `psnr` (dB) and `l1` of reconstructions. SplitError for held-out
+    Returns facts for the card: data, loop, `psnr` (dB) and `l1` of reconstructions, `equivariance_error` of latents. SplitError for held-out
     scenes.
     """
     pictures, scenes = load_pictures(settings.data)
@@ -66,7 +84,7 @@ def train_autoencoder(
     if not len(rest):
         raise InputError(f"{len(pictures)} pictures are too few; collect more than {HELD_OUT}")
     torch.manual_seed(settings.loop.seed)
-    vae = VideoVAE(settings.vae)
+    vae, seen, before = _beginning(settings)
     batch = settings.loop.batch
 
     def loss(model: nn.Module, given: StepInput) -> Tensor:
@@ -78,7 +96,7 @@ def train_autoencoder(
         )
         return model(frames)
 
-    facts = train(_Reconstruction(vae, settings), loss, settings.loop, settings.out, progress)
+    facts = train(_Reconstruction(vae, settings), loss, settings.loop, settings.out, progress, about=before)
     vae.cpu().eval()
     # Models carry it in half precision: whatever is measured and encoded from here on is what they will do.
     vae.half().float()
@@ -93,12 +111,25 @@ def train_autoencoder(
         "pictures": len(rest),
         "parameters": sum(p.numel() for p in vae.parameters()),
         **quality(vae, pictures[kept]),
+        **(before or {}),
     }
-    facts["vae"] = asdict(settings.vae)
-    facts["weights_hash"] = save_vae(
-        settings.out / "vae.safetensors", vae, {**facts, "training_scenes": scenes}
-    )
+    facts["vae"] = asdict(vae.config)
+    known = {
+        **facts,
+        "data": [Path(d).name for d in settings.data],
+        "training_scenes": sorted({*scenes, *seen}),
+    }
+    facts["weights_hash"] = save_vae(settings.out / "vae.safetensors", vae, known)
     return facts
+
+
+def _beginning(settings: AutoencoderTraining) -> tuple[VideoVAE, list[str], dict[str, str] | None]:
+    """The autoencoder, the scenes it has seen already, and what it was before."""
+    if settings.start is None:
+        return VideoVAE(settings.vae), [], None
+    vae, card = load_vae(settings.start)
+    digest = hashlib.sha256(settings.start.read_bytes()).hexdigest()[:16]
+    return vae.train(), card.get("training_scenes", []), {"start": digest}
 
 
 def load_pictures(folders: Sequence[str]) -> tuple[np.ndarray, list[str]]:
@@ -113,13 +144,16 @@ def load_pictures(folders: Sequence[str]) -> tuple[np.ndarray, list[str]]:
 
 @torch.no_grad()
 def quality(vae: VideoVAE, pictures: np.ndarray) -> dict[str, float]:
-    """`psnr` in dB and `l1` (0..1) of reconstructed pictures uint8 [B,H,W,3]."""
+    """`psnr` in dB and `l1` (0..1) of reconstructed pictures uint8 [B,H,W,3], and the `equivariance_error`."""
     frames = _tensor(pictures, torch.device("cpu"))
+    maps = random_warps(len(frames), torch.Generator().manual_seed(0))
+    moved, encoded = warped(vae.encode(frames), maps), vae.encode(warped(frames, maps))
     seen = torch.cat([vae.decode(vae.encode(part)).clamp(-1, 1) for part in frames.split(32)])
     mse = F.mse_loss(seen, frames, reduction="none").mean((1, 2, 3)) / 4
     return {
         "psnr": round(float((-10 * mse.clamp(min=1e-10).log10()).mean()), 3),
         "l1": round(float((seen - frames).abs().mean() / 2), 5),
+        "equivariance_error": round(float(equivariance_error(moved, encoded)), 4),
     }
 
 

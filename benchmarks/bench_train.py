@@ -28,6 +28,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from worldloop.cli.train_recipes import SIZES as RECIPE_SIZES
 from worldloop.models.video import BackboneConfig, ConditioningConfig, VideoVAE
 from worldloop.training.loop import LoopConfig, local_device
 from worldloop.training.video import BaseTraining, SupervisedTraining, train_base, train_sft
@@ -35,8 +36,8 @@ from worldloop.training.video.base import TEXT_BUCKETS
 from worldloop.training.video.footage import Footage
 from worldloop.training.video.weights import save_vae
 
-SIZES = {"small": (192, 6, 6), "default": (288, 9, 6)}
-"""Width, depth and heads, as in scripts/train_video.py."""
+SIZES = {n: RECIPE_SIZES[n] for n in ("small", "default")}
+"""Width, depth and heads."""
 QUICK = {"tiny": (32, 1, 2)}
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 ACTIONS = {"move_forward": (0.2, 0.0, 0.0), "turn_left": (0.0, 0.0, 22.5), "turn_right": (0.0, 0.0, -22.5)}

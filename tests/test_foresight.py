@@ -15,7 +15,8 @@ from worldloop.core import Candidate, Observation, Rollout
 from test_agents import situation
 
 ACTIONS = NAVIGATION.plan(["move_forward", "move_forward", "turn_left", "turn_left"]).actions
-CONFIG = ForesightConfig(first_error=0.02, first_trials=1.0)
+CONFIG = ForesightConfig(first_slope=0.5, first_error=0.02, first_change=0.05, first_trials=1.0)
+NOW = 0.5
 
 
 def checked(imagined: list[float], real: list[float]) -> Foresight:
@@ -23,26 +24,36 @@ def checked(imagined: list[float], real: list[float]) -> Foresight:
     foresight = Foresight(situation(), CONFIG)
     candidate = Candidate(NAVIGATION.plan([a.name for a in ACTIONS]))
     foresight.predict(0, [candidate], [dict(enumerate(imagined))])
-    foresight.check(ACTIONS[: len(real)], [0.5, *real])
+    foresight.check(ACTIONS[: len(real)], [NOW, *real])
     return foresight
 
 
-def test_before_any_check_the_first_error_counts():
+def test_before_any_check_half_of_a_change_is_believed():
     foresight = checked([0.3], [])
-    assert foresight.error == CONFIG.first_error and foresight.offset == 0
+    assert foresight.error == CONFIG.first_error and foresight.offset == 0 and foresight.slope == 0.5
+    assert foresight.believed(0.3, 0.5) == pytest.approx(0.4)
 
 
-def test_exact_imagination_is_doubted_less_with_each_step():
-    errors = [checked([0.4, 0.3, 0.2], [0.4, 0.3, 0.2][:n]).error for n in range(4)]
-    assert errors == pytest.approx([0.02, 0.01, 0.02 / 3, 0.005])
+def test_exact_imagination_is_believed_more_with_each_step():
+    steps = [checked([0.4, 0.3, 0.2, 0.1], [0.4, 0.3, 0.2, 0.1][:n]) for n in range(5)]
+    slopes = [f.slope for f in steps]
+    assert slopes == sorted(slopes) and slopes[-1] > 0.99
+    assert steps[-1].error < steps[0].error and all(f.offset == pytest.approx(0) for f in steps)
 
 
-def test_a_constant_shift_is_an_offset_and_changing_errors_are_not():
-    real = [0.4, 0.3, 0.2, 0.3]
+def test_a_constant_shift_is_an_offset_and_noise_lowers_the_slope():
+    real = [0.4, 0.3, 0.55, 0.3]
+    exact = checked(real, real)
     shifted = checked([r + 0.1 for r in real], real)
-    noisy = checked([r + e for r, e in zip(real, (0.1, -0.1, 0.1, -0.1))], real)
+    noisy = checked([r + e for r, e in zip(real, (0.2, -0.2, -0.2, 0.2))], real)
     assert shifted.offset == pytest.approx(0.08) and abs(noisy.offset) < 0.01
+    assert noisy.slope < 0.6 * shifted.slope and shifted.slope > 0.9 * exact.slope
     assert noisy.error > 2 * shifted.error
+
+
+def test_the_opposite_of_what_was_imagined_leaves_nothing_to_believe():
+    foresight = checked([0.4, 0.6, 0.4, 0.6], [0.6, 0.4, 0.6, 0.4])
+    assert foresight.slope == 0 and foresight.believed(0.1, NOW) == NOW
 
 
 def test_only_what_was_carried_out_and_judged_is_checked():
@@ -52,15 +63,16 @@ def test_only_what_was_carried_out_and_judged_is_checked():
     foresight = Foresight(s, CONFIG)
     foresight.predict(0, [Candidate(other), Candidate(done)], [{1: 0.9}, {1: 0.3, 3: 0.1}])
     foresight.check(ACTIONS[:2], [0.5, 0.4, 0.3])
-    assert foresight.offset == 0 and foresight.error == pytest.approx(0.01)  # frame 1 alone, exact
+    assert foresight.offset == 0 and 0.9 < foresight.slope < 1  # frame 1 alone, exact
+    slope = foresight.slope
     foresight.check(ACTIONS[:2], [0.5, 0.4, 0.9])
-    assert foresight.error == pytest.approx(0.01), "a prediction is checked once"
+    assert foresight.slope == slope, "a prediction is checked once"
 
 
-@pytest.mark.parametrize(("doubt", "chosen"), [(0.0, 1), (0.2, 0)])
+@pytest.mark.parametrize(("doubt", "chosen"), [(0.0, 1), (0.4, 0)])
 def test_a_doubted_advantage_is_not_taken(monkeypatch, doubt, chosen):
     s = situation(rollouts=2)
-    s.memory["foresight_errors"] = [doubt, -doubt] * 10
+    s.memory["foresight_checks"] = [(0.2, 0.2 - doubt), (-0.2, doubt - 0.2)] * 10
     views = GoalViews(None)  # type: ignore[arg-type]
 
     async def distances(_, images):

@@ -1,4 +1,4 @@
-"""How far imagined judgements came true: what is predicted of a step is compared with what the step brought."""
+"""How far imagination is believed: what it said of a step is compared with what the step brought."""
 
 from __future__ import annotations
 
@@ -12,15 +12,23 @@ from worldloop.core import Action, Candidate, Situation
 class ForesightConfig:
     """What is believed of imagined distances before any of them could be checked."""
 
+    first_slope: float = 0.5
+    """Share of an imagined change that is expected to come."""
     first_error: float = 0.02
-    """Expected error of an imagined distance."""
-    first_trials: float = 1.0
-    """How many checks that expectation is worth."""
+    """Expected error of what is believed."""
+    first_change: float = 0.05
+    """Size of the changes that these expectations are about."""
+    first_trials: float = 2.0
+    """How many checks they are worth."""
 
 
 class Foresight:
-    """Offset and error of imagined distances in one episode. A picture that is merely blurred shifts all
-    distances alike, which harms no choice; errors that vary from view to view do."""
+    """What imagined distances are worth in one episode, by a line through the checks so far.
+
+    A check is the change of distance that was imagined of a step, from where it was imagined, and the change that
+    came. A model that blurs shifts all distances alike, which is the offset; one that moves too little or not as it
+    is told gets a small slope, and its word changes little.
+    """
 
     def __init__(self, situation: Situation, config: ForesightConfig) -> None:
         self._memory, self._config = situation.memory, config
@@ -28,19 +36,31 @@ class Foresight:
     @property
     def offset(self) -> float:
         """By how much imagined distances exceed real ones."""
-        errors = self._errors
-        return sum(errors) / (len(errors) + self._config.first_trials)
+        return sum(x - y for x, y in self._checks) / (len(self._checks) + self._config.first_trials)
+
+    @property
+    def slope(self) -> float:
+        """In [0,1]: how much of an imagined change comes."""
+        config, offset = self._config, self.offset
+        known = config.first_trials * config.first_change**2
+        along = sum((x - offset) * y for x, y in self._checks)
+        spread = sum((x - offset) ** 2 for x, _ in self._checks)
+        return min(1.0, max(0.0, (config.first_slope * known + along) / (known + spread)))
 
     @property
     def error(self) -> float:
-        """Mean absolute error of an imagined distance, its offset aside."""
-        errors, offset, config = self._errors, self.offset, self._config
-        total = config.first_error * config.first_trials + sum(abs(e - offset) for e in errors)
-        return total / (config.first_trials + len(errors))
+        """Mean absolute error of what is believed."""
+        config, offset, slope = self._config, self.offset, self.slope
+        errors = sum(abs(slope * (x - offset) - y) for x, y in self._checks)
+        return (config.first_error * config.first_trials + errors) / (config.first_trials + len(self._checks))
+
+    def believed(self, imagined: float, now: float) -> float:
+        """The distance to expect, where one is imagined and the present one is known."""
+        return now + self.slope * (imagined - self.offset - now)
 
     @property
-    def _errors(self) -> list[float]:
-        return self._memory.setdefault("foresight_errors", [])
+    def _checks(self) -> list[tuple[float, float]]:
+        return self._memory.setdefault("foresight_checks", [])
 
     def predict(
         self, done: int, candidates: Sequence[Candidate], distances: Sequence[Mapping[int, float]]
@@ -56,5 +76,5 @@ class Foresight:
         for plan, imagined in plans:
             if carried_out and plan[: len(carried_out)] == carried_out:
                 kept = (i for i in sorted(imagined) if i < len(carried_out))
-                self._errors.extend(imagined[i] - real[done + 1 + i] for i in kept)
+                self._checks.extend((imagined[i] - real[done], real[done + 1 + i] - real[done]) for i in kept)
                 return

@@ -196,10 +196,16 @@ class GoalReviser:
         looked = [self._looked(c) for c in candidates]
         found = iter(await self.views.distances(situation, [v for views in looked for _, v in views]))
         apart = [{i: next(found) for i, _ in views} for views in looked]
-        doubt, offset = config.caution * foresight.error, foresight.offset
         foresight.predict(len(situation.actions), candidates, apart)
+        doubt = config.caution * foresight.error
         judged = [
-            self._judge(situation, c, [(i, v, d[i] - offset) for i, v in views], visits, doubt)
+            self._judge(
+                situation,
+                c,
+                [(i, v, foresight.believed(d[i], distances[-1])) for i, v in views],
+                visits,
+                doubt,
+            )
             for c, views, d in zip(candidates, looked, apart)
         ]
         scores = tuple(j.score for j in judged)

@@ -13,7 +13,7 @@ from worldloop.core import InputError
 
 Show = Callable[[int, float, int | None], None]
 """(step, loss, total steps where known)"""
-SIZES = {"tiny": (128, 4, 4), "small": (192, 6, 6), "default": (288, 9, 6)}
+SIZES = {"tiny": (128, 4, 4), "small": (192, 6, 3), "default": (288, 9, 6)}
 """Width, depth and heads of the video transformer."""
 
 

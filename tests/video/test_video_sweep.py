@@ -13,7 +13,7 @@ from worldloop.envs.house.scenes import load_scene
 from worldloop.envs.house.world import HouseWorld
 from worldloop.models.video import BackboneConfig, Condition, ConditioningConfig, VideoBackbone
 from worldloop.models.video.camera import view_angles
-from worldloop.models.video.sweep import DISTANCES, channels, sweep
+from worldloop.models.video.sweep import DISTANCES, blend, channels, sources, sweep
 
 from tiny_video import backbone, latents, panorama
 
@@ -99,6 +99,27 @@ def test_codes_with_motions_are_the_path_that_they_add_up_to():
     first = model.conditioner.path(Condition(codes=codes[:, :2]))
     second = model.conditioner.path(Condition(codes=codes[:, 2:], start=first[:, -1]))
     torch.testing.assert_close(torch.cat((first, second), 1), path)
+
+
+@pytest.mark.parametrize("around", [False, True])
+def test_copying_replaces_by_what_is_in_view(around):
+    g = torch.Generator().manual_seed(0)
+    count, total = len(DISTANCES), channels(3, around)
+    swept, clean = torch.randn(2, 2, total, 4, 4, generator=g), torch.randn(2, 2, 3, 4, 4, generator=g)
+    cells = swept.unflatten(2, (count, -1))
+    cells[:, :, :, 3] = torch.randint(2, (2, 2, count, 4, 4), generator=g).float()
+    swept, inside = cells.flatten(2, 3), cells[:, :, 1, 3].bool()
+    nothing = torch.zeros(2, 2, sources(around), 4, 4)
+    assert (blend(swept, nothing, clean) == 0).all()
+    view = nothing.clone()
+    view[:, :, 1] = 1.0
+    copied = clean + blend(swept, view, clean)
+    wanted = torch.where(inside[:, :, None], cells[:, :, 1, :3], clean)
+    torch.testing.assert_close(copied, wanted)
+    if around:
+        beyond = nothing.clone()
+        beyond[:, :, count + 2] = 1.0
+        torch.testing.assert_close(clean + blend(swept, beyond, clean), cells[:, :, 2, 4:])
 
 
 def test_codes_of_the_past_lead_to_the_present():

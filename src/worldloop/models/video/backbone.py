@@ -19,6 +19,7 @@ from worldloop.models.video.camera import relative
 from worldloop.models.video.conditioning import Condition, Conditioner, ConditioningConfig
 from worldloop.models.video.context import Context
 from worldloop.models.video.dit import Block, Modulation, Past, RayLink, Setting, joined, modulated
+from worldloop.models.video.flow import clean_of
 from worldloop.models.video.rotary import frequencies, rotation
 from worldloop.models.video.tokens import Tokens, TokenSequence
 
@@ -93,7 +94,8 @@ class VideoBackbone(nn.Module):
     def _heads(self, conditioning: ConditioningConfig) -> Conditioner:
         c = self.config
         swept = c.patch**2 * sweep.channels(c.latent_channels, c.panorama)
-        return Conditioner(conditioning, c.width, c.heads, c.depth, swept)
+        copied = c.patch**2 * sweep.sources(c.panorama)
+        return Conditioner(conditioning, c.width, c.heads, c.depth, swept, copied)
 
     def velocity(
         self, x_t: Tensor, t: Tensor, condition: Condition | None = None, context: Context | None = None
@@ -107,8 +109,9 @@ class VideoBackbone(nn.Module):
             raise InputError(f"a context of {context.batch} does not serve a batch of {len(x_t)}")
         start = 1 if context is None else context.next_time
         scene = (None, None) if context is None else (context.present, context.panorama)
-        x, low, *_ = self._run(self._clip(x_t, t, condition, start, *scene), context)
-        return self._out(x, low)
+        clip, swept = self._clip(x_t, t, condition, start, *scene)
+        x, low, *_ = self._run(clip, context)
+        return self._out(x, low, x_t, t, clip, swept)
 
     forward = velocity
 
@@ -147,9 +150,9 @@ class VideoBackbone(nn.Module):
     ) -> Tensor:
         """The same as `velocity` with a fresh `context`, without keeping keys: the reference for the cache."""
         past = self._history(frames, panorama, frames_condition, None)
-        clip = self._clip(x_t, t, condition, 1, frames[:, -1], panorama)
+        clip, swept = self._clip(x_t, t, condition, 1, frames[:, -1], panorama)
         x, low, *_ = self._run(past.then(clip), None)
-        return self._out(x[:, -x_t.shape[1] :], low[:, -x_t.shape[1] :])
+        return self._out(x[:, -x_t.shape[1] :], low[:, -x_t.shape[1] :], x_t, t, clip, swept)
 
     def _clip(
         self,
@@ -159,13 +162,15 @@ class VideoBackbone(nn.Module):
         start: int,
         present: Tensor | None,
         panorama: Tensor | None,
-    ) -> TokenSequence:
+    ) -> tuple[TokenSequence, Tensor | None]:
+        """A clip's tokens, and the sweep that they have seen."""
         made = self._sequence(x_t, t, condition, start, self.config.chunk or max(x_t.shape[1], 1))
         if made.posed is None or self.conditioner.camera is None or present is None:
-            return made
+            return made, None
         swept = sweep.sweep(made.poses, self.tokens.cell_angles, self.config.hfov_deg, present, panorama)
-        seen = self.conditioner.camera.look(self.tokens.patches(swept.to(x_t)))
-        return replace(made, x=made.x + made.posed[..., None, None] * seen)
+        swept = swept.to(x_t)
+        seen = self.conditioner.camera.look(self.tokens.patches(swept))
+        return replace(made, x=made.x + made.posed[..., None, None] * seen), swept
 
     def _history(
         self, frames: Tensor, panorama: Tensor | None, condition: Condition | None, t: Tensor | None
@@ -241,7 +246,15 @@ class VideoBackbone(nn.Module):
         angles = 1000.0 * t.float()[..., None] * rates
         return self.time(torch.cat((angles.cos(), angles.sin()), dim=-1).to(self.tokens.place))
 
-    def _out(self, x: Tensor, low: Tensor) -> Tensor:
-        """Tokens [B,F,n,W] -> velocity [B,F,C,h,w]."""
-        shift, scale = self.last_modulation(low)
-        return self.tokens.pictures(self.project(modulated(x, shift, scale)))
+    def _out(
+        self, x: Tensor, low: Tensor, x_t: Tensor, t: Tensor, clip: TokenSequence, swept: Tensor | None
+    ) -> Tensor:
+        """Tokens [B,F,n,W] -> velocity [B,F,C,h,w], with what is copied from the sweep."""
+        x = modulated(x, *self.last_modulation(low))
+        v = self.tokens.pictures(self.project(x))
+        if swept is None or clip.posed is None or self.conditioner.camera is None:
+            return v
+        weights = self.tokens.pictures(self.conditioner.camera.copy(x))
+        weights = weights * clip.posed[..., None, None, None]
+        # The less noise, the more the clip itself says: so much of the change as there is noise.
+        return v - sweep.blend(swept, weights, clean_of(x_t, v, t.to(x_t)))

@@ -3,7 +3,8 @@
 Each token of a picture looks along a ray, each token of a panorama too. A target token can so find what lies
 in its direction in the context, before any content is known: the likeness of two rays is added to the scores of
 the blocks' own attention, with a weight per block and head that starts at zero. The sweep (see `sweep`) is added to
-the tokens by a small network that ends in zeros.
+the tokens by a small network that ends in zeros; and where the transformer finds that one of its latents shows what
+is asked for, it copies it, with weights that start at zero.
 """
 
 from __future__ import annotations
@@ -76,14 +77,14 @@ def relative(poses: Tensor) -> Tensor:
 
 
 class CameraHead(nn.Module):
-    """Pose -> modulation, rays with their weights, and the reading of sweeps; small beside the backbone."""
+    """Pose -> modulation, rays with their weights, reading of and copying from sweeps; small beside the backbone."""
 
     INNER, LOOK = 24, 48
     GAIN = 8.0
     """A weight of 1 would be far to go in small steps."""
 
-    def __init__(self, width: int, heads: int, depth: int, swept: int) -> None:
-        """`swept`: channels of a token's patch of a sweep."""
+    def __init__(self, width: int, heads: int, depth: int, swept: int, copied: int) -> None:
+        """`swept`: channels of a token's patch of a sweep; `copied`: latents in it that could be copied."""
         super().__init__()
         self.heads = heads
         self.embed = nn.Sequential(
@@ -92,7 +93,8 @@ class CameraHead(nn.Module):
         self.ray = nn.Linear(RAY_FEATURES, width)
         self.weights = nn.Parameter(torch.zeros(depth, heads))
         self.look = nn.Sequential(nn.Linear(swept, self.LOOK), nn.GELU(), nn.Linear(self.LOOK, width))
-        for layer in (self.embed[2], self.look[2]):
+        self.copy = nn.Linear(width, copied)
+        for layer in (self.embed[2], self.look[2], self.copy):
             nn.init.zeros_(layer.weight)  # type: ignore[arg-type]
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 

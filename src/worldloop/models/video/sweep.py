@@ -24,6 +24,11 @@ def channels(latent_channels: int, panorama: bool) -> int:
     return len(DISTANCES) * (latent_channels * (2 if panorama else 1) + 1)
 
 
+def sources(panorama: bool) -> int:
+    """Latents of a sweep in each cell."""
+    return len(DISTANCES) * (2 if panorama else 1)
+
+
 def sweep(
     poses: Tensor, angles: Tensor, hfov_deg: float, present: Tensor, panorama: Tensor | None = None
 ) -> Tensor:
@@ -44,6 +49,19 @@ def sweep(
     stacked = torch.cat(parts, dim=1)  # [B,c,T*D,h*w]
     cells = stacked.unflatten(2, (frames, len(DISTANCES))).permute(0, 2, 3, 1, 4)
     return cells.reshape(batch, frames, -1, size, wide)
+
+
+def blend(swept: Tensor, weights: Tensor, clean: Tensor) -> Tensor:
+    """By how much copying changes clean latents [B,T,C,h,w], with a weight for each of the `sources` [B,T,S,h,w].
+
+    A source draws the latents towards its own: weight 1 replaces them. What is out of view draws nothing.
+    """
+    channels, distances = clean.shape[2], len(DISTANCES)
+    cells = swept.unflatten(2, (distances, -1))  # [B,T,D,c,h,w]
+    view, inside, around = cells.split((channels, 1, cells.shape[3] - channels - 1), dim=3)
+    weights = torch.cat((weights[:, :, :distances] * inside[:, :, :, 0], weights[:, :, distances:]), dim=2)
+    found = torch.cat((view, around), dim=2) if around.shape[3] else view
+    return (weights[:, :, :, None] * (found - clean[:, :, None])).sum(2)
 
 
 def _points(poses: Tensor, angles: Tensor) -> Tensor:

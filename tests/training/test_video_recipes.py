@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -289,6 +290,26 @@ def test_a_base_is_trained_further(trained, tmp_path):
     assert small.spec == whole.spec
     for name, value in whole.backbone.state_dict().items():
         torch.testing.assert_close(small.backbone.state_dict()[name], value, atol=2e-3, rtol=2e-3)
+
+
+def test_an_autoencoder_is_trained_further(trained, tmp_path):
+    start, data = trained / "vae" / "vae.safetensors", (str(trained / "data"),)
+    loop = LoopConfig(steps=40, batch=8, learning_rate=2e-3, warmup=2, average=0.0)
+
+    def more(weight: float) -> dict:
+        out = tmp_path / str(weight)
+        return train_autoencoder(AutoencoderTraining(data, out, loop, equivariance=weight, start=start))
+
+    free, held = more(0.0), more(1.0)
+    assert held["equivariance_error"] < 0.8 * free["equivariance_error"]
+    _, before = load_vae(start)
+    _, card = load_vae(tmp_path / "1.0" / "vae.safetensors")
+    assert card["vae"] == before["vae"] and card["training_scenes"] == before["training_scenes"]
+    assert card["start"] == hash_of(start) and card["data"] == ["data"]
+
+
+def hash_of(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 def test_latents_are_kept_and_found_again(trained, tmp_path, monkeypatch):

@@ -79,7 +79,7 @@ def relative(poses: Tensor) -> Tensor:
 class CameraHead(nn.Module):
     """Pose -> modulation, rays with their weights, reading of and copying from sweeps; small beside the backbone."""
 
-    INNER, LOOK = 24, 48
+    INNER, LOOK = 24, 40
     GAIN = 8.0
     """A weight of 1 would be far to go in small steps."""
 

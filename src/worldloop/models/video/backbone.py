@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from worldloop.core import InputError
 from worldloop.models.video import sweep
-from worldloop.models.video.camera import relative
+from worldloop.models.video.camera import CameraHead, relative
 from worldloop.models.video.conditioning import Condition, Conditioner, ConditioningConfig
 from worldloop.models.video.context import Context
 from worldloop.models.video.dit import Block, Modulation, Past, RayLink, Setting, joined, modulated
@@ -92,10 +92,10 @@ class VideoBackbone(nn.Module):
         return self
 
     def _heads(self, conditioning: ConditioningConfig) -> Conditioner:
-        c = self.config
-        swept = c.patch**2 * sweep.channels(c.latent_channels, c.panorama)
-        copied = c.patch**2 * sweep.sources(c.panorama)
-        return Conditioner(conditioning, c.width, c.heads, c.depth, swept, copied)
+        c, camera = self.config, None
+        if conditioning.camera:
+            camera = CameraHead(c.width, c.heads, c.depth, c.latent_channels, c.patch, c.panorama)
+        return Conditioner(conditioning, c.width, camera)
 
     def velocity(
         self, x_t: Tensor, t: Tensor, condition: Condition | None = None, context: Context | None = None
@@ -165,11 +165,12 @@ class VideoBackbone(nn.Module):
     ) -> tuple[TokenSequence, Tensor | None]:
         """A clip's tokens, and the sweep that they have seen."""
         made = self._sequence(x_t, t, condition, start, self.config.chunk or max(x_t.shape[1], 1))
-        if made.posed is None or self.conditioner.camera is None or present is None:
+        camera = self.conditioner.camera
+        if made.posed is None or camera is None or present is None:
             return made, None
-        swept = sweep.sweep(made.poses, self.tokens.cell_angles, self.config.hfov_deg, present, panorama)
-        swept = swept.to(x_t)
-        seen = self.conditioner.camera.look(self.tokens.patches(swept))
+        angles, hfov = self.tokens.cell_angles, self.config.hfov_deg
+        swept = sweep.sweep(made.poses, angles, hfov, present, panorama, camera.distances).to(x_t)
+        seen = camera.look(self.tokens.patches(swept))
         return replace(made, x=made.x + made.posed[..., None, None] * seen), swept
 
     def _history(

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from worldloop.models.video import sweep
+
 TURNS = (1, 2, 4, 8, 16)
 """Cycles per full turn."""
 TILTS = (1, 2, 4, 8)
@@ -83,8 +85,9 @@ class CameraHead(nn.Module):
     GAIN = 8.0
     """A weight of 1 would be far to go in small steps."""
 
-    def __init__(self, width: int, heads: int, depth: int, swept: int, copied: int) -> None:
-        """`swept`: channels of a token's patch of a sweep; `copied`: latents in it that could be copied."""
+    def __init__(
+        self, width: int, heads: int, depth: int, latent_channels: int, patch: int, panorama: bool
+    ) -> None:
         super().__init__()
         self.heads = heads
         self.embed = nn.Sequential(
@@ -92,8 +95,10 @@ class CameraHead(nn.Module):
         )
         self.ray = nn.Linear(RAY_FEATURES, width)
         self.weights = nn.Parameter(torch.zeros(depth, heads))
+        self.distances = sweep.Distances(latent_channels)
+        swept = patch**2 * sweep.channels(latent_channels, panorama)
         self.look = nn.Sequential(nn.Linear(swept, self.LOOK), nn.GELU(), nn.Linear(self.LOOK, width))
-        self.copy = nn.Linear(width, copied)
+        self.copy = nn.Linear(width, patch**2 * sweep.sources(panorama))
         for layer in (self.embed[2], self.look[2], self.copy):
             nn.init.zeros_(layer.weight)  # type: ignore[arg-type]
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]

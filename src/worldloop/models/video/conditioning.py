@@ -123,14 +123,13 @@ class Conditioner(nn.Module):
 
     motions: Tensor
 
-    def __init__(
-        self, config: ConditioningConfig, width: int, heads: int, depth: int, swept: int, copied: int
-    ) -> None:
+    def __init__(self, config: ConditioningConfig, width: int, camera: CameraHead | None = None) -> None:
+        """`camera` is the head for poses, where the configuration asks for one."""
         super().__init__()
         self.config = config
         self.text = TextHead(config.text_buckets, width) if config.text_buckets else None
         self.codes = nn.Embedding(config.codes + 1, width) if config.codes else None
-        self.camera = CameraHead(width, heads, depth, swept, copied) if config.camera else None
+        self.camera = camera
         self.null = nn.Parameter(torch.zeros(width))
         if self.codes is not None:
             nn.init.zeros_(self.codes.weight)

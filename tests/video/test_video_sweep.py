@@ -13,18 +13,23 @@ from worldloop.envs.house.scenes import load_scene
 from worldloop.envs.house.world import HouseWorld
 from worldloop.models.video import BackboneConfig, Condition, ConditioningConfig, VideoBackbone
 from worldloop.models.video.camera import view_angles
-from worldloop.models.video.sweep import DISTANCES, blend, channels, sources, sweep
+from worldloop.models.video.sweep import Distances, blend, channels, sources, sweep
 
 from tiny_video import backbone, latents, panorama
 
-SIDE, D = 16, len(DISTANCES)
+SIDE = 16
 ANGLES = view_angles(SIDE, SIDE, 90.0)
 
 
-def parts(swept: torch.Tensor, colours: int = 3) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """View [B,T,D,C,h,w], whether it is inside [B,T,D,h,w], panorama [B,T,D,C,h,w]."""
-    by_distance = swept.unflatten(2, (D, 2 * colours + 1))
-    return by_distance[:, :, :, :colours], by_distance[:, :, :, colours], by_distance[:, :, :, colours + 1 :]
+def flat(latents: torch.Tensor, elevation: torch.Tensor, around: bool) -> torch.Tensor:
+    """Everything is 2.4 m away, which is one of the distances of the sweep."""
+    return torch.full_like(latents[:, :1], math.log(2.4))
+
+
+def parts(swept: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """What the view shows [B,T,C,h,w], how likely that is [B,T,h,w], and the same of the panorama."""
+    (view, in_view), (seen, in_panorama) = ((x[:, :, :-1], x[:, :, -1]) for x in swept.chunk(2, dim=2))
+    return view, in_view, seen, in_panorama
 
 
 def noise(*shape: int) -> torch.Tensor:
@@ -33,11 +38,14 @@ def noise(*shape: int) -> torch.Tensor:
 
 def test_from_the_present_the_present_view_is_seen():
     present, around = noise(2, 3, SIDE, SIDE), noise(2, 3, SIDE, 2 * SIDE)
-    swept = sweep(torch.zeros(2, 1, 3), ANGLES, 90.0, present, around)
+    swept = sweep(torch.zeros(2, 1, 3), ANGLES, 90.0, present, around, flat)
     assert swept.shape == (2, 1, channels(3, True), SIDE, SIDE)
-    view, inside, _ = parts(swept)
-    assert (inside == 1).all()
-    torch.testing.assert_close(view, present[:, None, None].expand_as(view), atol=1e-4, rtol=1e-4)
+    view, likely, *_ = parts(swept)
+    level = ANGLES[:, 1].abs().unflatten(0, (SIDE, SIDE)) < math.atan(
+        1.2 / 2.4
+    )  # no floor or ceiling before 2.4 m
+    assert level.any() and (likely[:, :, level] > 0.9).all()
+    torch.testing.assert_close(view[..., level], present[:, None][..., level], atol=1e-3, rtol=1e-3)
 
 
 @pytest.mark.parametrize("turn", [0, 1, 3, 8, -5])
@@ -45,22 +53,42 @@ def test_turning_shifts_the_panorama_and_distance_does_not_matter(turn):
     azimuth = (torch.arange(2 * SIDE) + 0.5) * 2 * math.pi / (2 * SIDE)  # of columns, from the left edge
     around = torch.stack((azimuth.cos(), azimuth.sin()))[None, :, None].repeat(1, 1, SIDE, 1)
     pose = torch.tensor([[[0.0, 0.0, turn * math.pi / 8]]])
-    swept = sweep(pose, ANGLES, 90.0, noise(1, 2, SIDE, SIDE), around)
-    _, _, seen = parts(swept, 2)
-    wanted = math.pi - (ANGLES[:, 0] + pose[0, 0, 2])
-    expected = torch.stack((wanted.cos(), wanted.sin())).reshape(1, 1, 1, 2, SIDE, SIDE).expand_as(seen)
-    # Interpolating between columns 11 degrees apart shortens the vector by half a percent.
-    torch.testing.assert_close(seen, expected, atol=0.012, rtol=0)
+    torch.manual_seed(0)
+    estimate = Distances(2)
+    torch.nn.init.normal_(estimate.last.weight, std=0.3)
+    for distances in (flat, estimate):
+        _, _, seen, likely = parts(sweep(pose, ANGLES, 90.0, noise(1, 2, SIDE, SIDE), around, distances))
+        wanted = math.pi - (ANGLES[:, 0] + pose[0, 0, 2])
+        expected = torch.stack((wanted.cos(), wanted.sin())).reshape(1, 1, 2, SIDE, SIDE)
+        # Interpolating between columns 11 degrees apart shortens the vector by half a percent.
+        torch.testing.assert_close(
+            seen * (likely > 0.5)[:, :, None], expected * (likely > 0.5)[:, :, None], atol=0.02, rtol=0
+        )
+        assert (likely > 0.5).float().mean() > 0.4
 
 
 def test_what_is_behind_is_not_in_the_view():
-    swept = sweep(torch.tensor([[[0.0, 0.0, math.pi]]]), ANGLES, 90.0, noise(1, 3, SIDE, SIDE) + 9)
+    swept = sweep(
+        torch.tensor([[[0.0, 0.0, math.pi]]]), ANGLES, 90.0, noise(1, 3, SIDE, SIDE) + 9, None, flat
+    )
     assert swept.shape[2] == channels(3, False) and (swept == 0).all()
 
 
-def test_one_distance_is_right_in_a_real_room():
-    """Walking ahead, the best of the distances explains the new view far better than turning alone could."""
-    world = HouseWorld(panorama_height=128, depth=False, segmentation=False)
+def test_distances_go_round_the_panorama_and_start_at_one_guess():
+    torch.manual_seed(0)
+    estimate, rise = Distances(3), torch.linspace(1, -1, SIDE)[:, None].expand(-1, 2 * SIDE)
+    latents = noise(2, 3, SIDE, 2 * SIDE)
+    assert torch.allclose(estimate(latents, rise, True), torch.tensor(math.log(2.5)))
+    torch.nn.init.normal_(estimate.last.weight)
+    plain, rolled = estimate(latents, rise, True), estimate(latents.roll(5, 3), rise, True)
+    assert plain.shape == (2, 1, SIDE, 2 * SIDE)
+    torch.testing.assert_close(plain.roll(5, 3), rolled, atol=1e-5, rtol=1e-4)
+    assert not torch.allclose(plain[..., 0], estimate(latents, rise, False)[..., 0])
+
+
+def test_with_true_distances_the_next_view_is_known():
+    """Walking ahead in a real room, with distances from the depth of the simulator."""
+    world = HouseWorld(panorama_height=128, depth=True, segmentation=False)
     scene = "house/train/A/0003"
     place = load_scene(scene).nav.random_free_point(np.random.default_rng(2))
     start = {"position": list(place), "yaw_deg": 0.0}
@@ -71,15 +99,23 @@ def test_one_distance_is_right_in_a_real_room():
     def tensor(picture: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(picture.astype(np.float32) / 255).permute(2, 0, 1)[None]
 
-    angles = view_angles(128, 128, 90.0)
-    pose = torch.tensor([[[0.4, 0.0, 0.0]]])
-    view, inside, seen = parts(sweep(pose, angles, 90.0, tensor(now.rgb), tensor(now.panorama)))
-    true = tensor(then.rgb)[0]
-    error = torch.where(inside > 0, (view - true).square().mean(3), torch.inf).amin(2)  # best distance
-    around = (seen - true).square().mean(3).amin(2)
-    still = (tensor(now.rgb)[0] - true).square().mean(0)
-    best = torch.minimum(error, around).mean()
-    assert best < 0.35 * still.mean(), (float(best), float(still.mean()))
+    def known(latents: torch.Tensor, elevation: torch.Tensor, around: bool) -> torch.Tensor:
+        if around:
+            away = torch.from_numpy(now.extra["panorama_depth"]) * elevation.cos()
+        else:
+            across = view_angles(128, 128, 90.0)[:, 0].unflatten(0, (128, 128))
+            away = torch.from_numpy(now.depth) / across.cos()
+        return away.float().clamp(min=0.05).log()[None, None]
+
+    angles, pose = view_angles(128, 128, 90.0), torch.tensor([[[0.4, 0.0, 0.0]]])
+    true, views = tensor(then.rgb)[0], (tensor(now.rgb), tensor(now.panorama))
+    errors = {}
+    for name, distances in (("known", known), ("flat", flat)):
+        view, likely, seen, _ = parts(sweep(pose, angles, 90.0, *views, distances))
+        best = torch.where(likely[:, :, None] > 0.5, view, seen)[0, 0]
+        errors[name] = float((best - true).square().mean())
+    still = float((views[0][0] - true).square().mean())
+    assert errors["known"] < 0.8 * errors["flat"] and errors["known"] < 0.25 * still, (errors, still)
 
 
 def test_codes_with_motions_are_the_path_that_they_add_up_to():
@@ -102,24 +138,18 @@ def test_codes_with_motions_are_the_path_that_they_add_up_to():
 
 
 @pytest.mark.parametrize("around", [False, True])
-def test_copying_replaces_by_what_is_in_view(around):
+def test_copying_replaces_by_what_is_likely(around):
     g = torch.Generator().manual_seed(0)
-    count, total = len(DISTANCES), channels(3, around)
-    swept, clean = torch.randn(2, 2, total, 4, 4, generator=g), torch.randn(2, 2, 3, 4, 4, generator=g)
-    cells = swept.unflatten(2, (count, -1))
-    cells[:, :, :, 3] = torch.randint(2, (2, 2, count, 4, 4), generator=g).float()
-    swept, inside = cells.flatten(2, 3), cells[:, :, 1, 3].bool()
+    swept, clean = (torch.randn(2, 2, c, 4, 4, generator=g) for c in (channels(3, around), 3))
+    cells = swept.unflatten(2, (sources(around), 4))
+    cells[:, :, :, 3] = torch.randint(2, cells[:, :, :, 3].shape, generator=g).float()
     nothing = torch.zeros(2, 2, sources(around), 4, 4)
     assert (blend(swept, nothing, clean) == 0).all()
-    view = nothing.clone()
-    view[:, :, 1] = 1.0
-    copied = clean + blend(swept, view, clean)
-    wanted = torch.where(inside[:, :, None], cells[:, :, 1, :3], clean)
-    torch.testing.assert_close(copied, wanted)
-    if around:
-        beyond = nothing.clone()
-        beyond[:, :, count + 2] = 1.0
-        torch.testing.assert_close(clean + blend(swept, beyond, clean), cells[:, :, 2, 4:])
+    for i in range(sources(around)):
+        weights = nothing.clone()
+        weights[:, :, i] = 1.0
+        wanted = torch.where(cells[:, :, i, 3:].bool(), cells[:, :, i, :3], clean)
+        torch.testing.assert_close(clean + blend(swept, weights, clean), wanted)
 
 
 def test_codes_of_the_past_lead_to_the_present():

@@ -1,4 +1,4 @@
-"""Speed and size of the video world model with random weights, as JSON.
+"""Speed and size of the video world model, as JSON: random weights of the default size, and the packaged ones.
 
     python benchmarks/bench_video.py [--repeats 3] [--quick] [--out FILE]
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import time
@@ -66,7 +67,12 @@ def make_model(
 ) -> VideoModel:
     """A model with random weights."""
     torch.manual_seed(0)
-    heads = ConditioningConfig(4096 * (control == "text"), 3 * (control == "code"), control == "camera")
+    motions = tuple((a, b, math.radians(turn)) for a, b, turn in ACTIONS.values())
+    heads = {
+        "text": ConditioningConfig(text_buckets=4096),
+        "code": ConditioningConfig(codes=3, camera=True, motions=motions),
+        "camera": ConditioningConfig(camera=True),
+    }[control]
     config = BackboneConfig(conditioning=heads, window=max(8, history), **size)
     sampler = SamplerConfig(steps=4, shift=3.0, guidance=guidance)
     spec = VideoSpec("bench", control, ACTIONS, history=history, sampler=sampler)
@@ -104,11 +110,14 @@ def sizes() -> dict[str, int]:
 
 
 def decisions(repeats: int, size: dict[str, int]) -> dict[str, float]:
-    """Seconds for three candidates (M = 3) of one decision, 4 sampling steps."""
+    """Seconds for three candidates (M = 3) of one decision: 4 sampling steps, but the packaged model's own."""
     out = {}
     for control in ("code", "text", "camera"):
         model, asked = make_model(control, size=size), queries(3, 4)
         out[f"{control}_L4"] = timed(lambda m=model, a=asked: m.simulate(a), repeats)
+    packaged, asked = VideoModel("video-lora"), queries(3, 4)
+    out["video-lora_L4"] = timed(lambda: packaged.simulate(asked), repeats)
+    out["video-lora_steps"] = packaged.sampler.steps
     model = make_model(size=size)
     out["code_L5"] = timed(lambda: model.simulate(queries(3, 5)), repeats)
     guided, asked = make_model(guidance=2.0, size=size), queries(3, 4)

@@ -89,7 +89,8 @@ def random_footage(frames: int, device: torch.device) -> Footage:
     frames -= frames % EPISODE
     codes = random.integers(1, len(ACTIONS) + 1, frames)
     codes[EPISODE - 1 :: EPISODE] = 0
-    latents, panoramas = (torch.randn(frames, 8, 16, w, generator=draw).half().to(device) for w in (16, 32))
+    sizes = (16, 16), (32, 64)  # enlarged twice, as adaptation wants panoramas; the base reduces them
+    latents, panoramas = (torch.randn(frames, 8, *s, generator=draw).half().to(device) for s in sizes)
     episodes = np.repeat(np.arange(frames // EPISODE), EPISODE)
     poses = random.normal(size=(frames, 3))
     return Footage(latents, panoramas, codes, poses, episodes, ("house/train/A/0000",), ACTIONS)

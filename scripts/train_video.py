@@ -84,7 +84,7 @@ def main() -> None:
     )
     encoder, _ = load_vae(encoder_file)
     begun = time.perf_counter()
-    footage = open_footage(data, encoder, backbone.panorama, local_device())
+    footage = open_footage(data, encoder, backbone.panorama, local_device(), store=o.out / "latents")
     card["encode_seconds"] = round(time.perf_counter() - begun, 1)
 
     def base(folder: Path, steps: int) -> dict[str, Any]:
@@ -98,9 +98,15 @@ def main() -> None:
 
     def adapt(folder: Path, steps: int) -> dict[str, Any]:
         settings = SupervisedTraining(
-            weights, data, folder, control=o.control, examples=steps * o.batch, batch=o.batch
+            weights,
+            data,
+            folder,
+            control=o.control,
+            examples=steps * o.batch,
+            batch=o.batch,
+            latents=o.out / "latents",
         )
-        return train_sft(settings, footage=footage)
+        return train_sft(settings)
 
     most = len(footage.starts(1, backbone.clip_frames)) // o.batch
     card["adapted"] = adapt(o.out / "adapted", min(most, steps_within(0.2 * o.seconds, adapt)))

@@ -228,6 +228,21 @@ def test_captions_are_stable_and_keep_the_order_of_phrases():
     torch.testing.assert_close(both[:1], first, atol=1e-5, rtol=1e-4)
 
 
+def test_an_enlarged_panorama_is_more_for_the_sweep_alone():
+    fine = torch.randn(2, 4, 16, 32, generator=torch.Generator().manual_seed(5))
+    coarse = torch.nn.functional.avg_pool2d(fine, 2)
+    past, x, t, c = latents(2, 1, seed=1), latents(2, 2, seed=2), torch.rand(2, 2), controls(2, 2)
+    model = backbone(ALL)
+    with_fine, with_coarse = model.context(past, fine), model.context(past, coarse)
+    torch.testing.assert_close(with_fine.keys[-1], with_coarse.keys[-1])
+    torch.testing.assert_close(model.velocity(x, t, None, with_fine), model.velocity(x, t, None, with_coarse))
+    posed = model.velocity(x, t, c, with_fine)
+    assert not torch.allclose(posed, model.velocity(x, t, c, with_coarse), atol=1e-3)
+    torch.testing.assert_close(posed, model.velocity_in_one_pass(x, t, past, fine, c), atol=1e-4, rtol=1e-4)
+    with pytest.raises(InputError, match="multiple"):
+        model.context(past, torch.randn(2, 4, 9, 18))
+
+
 def test_window_keeps_the_panorama_and_the_newest():
     model = backbone()
     context = model.context(latents(1, 4, seed=1), panorama())

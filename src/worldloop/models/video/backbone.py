@@ -124,7 +124,8 @@ class VideoBackbone(nn.Module):
     ) -> Context:
         """Keys and values of clean latent frames [B,N,C,h,w], the last of which is the present.
 
-        `panorama` [B,C,h,2w] are the latents of the present panorama. `condition` holds the frames' own
+        `panorama` [B,C,h,2w] are the latents of the present panorama, or [B,C,k*h,2*k*w] of an enlarged one (see
+        `ConditioningConfig.detail`), of which only the sweep sees more. `condition` holds the frames' own
         controls (the actions that led to them, their poses against the present). `t` [B,N] is for frames
         that were noised on purpose; the default is clean. InputError where the panorama is missing.
         """
@@ -182,8 +183,10 @@ class VideoBackbone(nn.Module):
         history = self._sequence(frames, t, condition, 1 - frames.shape[1], 1)
         if panorama is None:
             return history
+        if panorama.shape[-2] % self.config.latent_size:
+            raise InputError(f"panorama latents have {self.config.latent_size} rows or a multiple of that")
         c = self._time(panorama.new_zeros(len(frames), 2))
-        return self.tokens.panorama(panorama, c).then(history)
+        return self.tokens.panorama(sweep.reduced(panorama, self.config.latent_size), c).then(history)
 
     def _sequence(
         self, latents: Tensor, t: Tensor | None, condition: Condition | None, start: int, chunk: int

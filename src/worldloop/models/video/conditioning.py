@@ -23,14 +23,16 @@ class ConditioningConfig:
     codes: int = 0
     """Number of action codes without `NO_CODE`; they are 1..codes. 0 for no code head."""
     camera: bool = False
+    detail: int = 1
+    """Panoramas are enlarged so many times before they are encoded: a view shows them about twice as large."""
     motions: tuple[tuple[float, float, float], ...] = ()
     """How each code is meant to move the camera: ahead m, left m, turn rad. Where they are given, codes go to the
     camera head as well, as the path that they add up to."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "motions", tuple(tuple(map(float, m)) for m in self.motions))
-        if self.text_buckets == 1 or self.text_buckets < 0 or self.codes < 0:
-            raise InputError("conditioning: text_buckets is 0 or >= 2, codes is >= 0")
+        if self.text_buckets == 1 or self.text_buckets < 0 or self.codes < 0 or self.detail < 1:
+            raise InputError("conditioning: text_buckets is 0 or >= 2, codes is >= 0, detail is >= 1")
         if self.motions and not (
             self.camera and len(self.motions) == self.codes and all(len(m) == 3 for m in self.motions)
         ):

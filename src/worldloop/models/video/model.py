@@ -25,6 +25,7 @@ from worldloop.models.video.questions import (
 )
 from worldloop.models.video.rollout import rollout
 from worldloop.models.video.sampler import draw_noise
+from worldloop.models.video.vae import enlarged
 
 
 class VideoModel:
@@ -140,7 +141,8 @@ class VideoModel:
         latents = self.vae.encode(self._tensor(history.frames))[None]
         panorama = None
         if history.panorama is not None:
-            panorama = self.vae.encode(self._tensor(history.panorama[None]))
+            around = self._tensor(history.panorama[None])
+            panorama = self.vae.encode(enlarged(around, self.backbone.config.conditioning.detail))
         condition = None if history.condition is None else history.condition.to(self.device)
         return self.backbone.context(latents, panorama, condition)
 

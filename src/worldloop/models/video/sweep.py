@@ -72,7 +72,7 @@ def sweep(
     """Sweeps float [B,T,channels,h,w] of views at poses [B,T,3] against the present camera (x ahead m, y left m, yaw rad).
 
     angles [h*w,2]: azimuth (left > 0) and elevation of the cells of a view, rad. present [b,C,h,w] and panorama
-    [b,C,h,2w] are latents, with b = B or 1.
+    [b,C,h,2w], or whole multiples of that size, are latents, with b = B or 1.
     """
     batch, (rows, columns) = len(poses), present.shape[-2:]
     points = _points(poses, angles)  # [B,T,D,n,3]
@@ -86,9 +86,18 @@ def sweep(
     if panorama is not None:
         middle = (torch.arange(rows, device=panorama.device) + 0.5) / rows
         rise = (math.pi * (0.5 - middle))[:, None].expand(-1, 2 * columns)
-        known = torch.cat((panorama, distances(panorama, rise, around=True)), dim=1)
+        estimate = distances(reduced(panorama, rows), rise, around=True)
+        if panorama.shape[-2] != rows:
+            estimate = F.interpolate(estimate, list(panorama.shape[-2:]), mode="bilinear")
+        known = torch.cat((panorama, estimate), dim=1)
         parts.append(_likely(_in_panorama(grid, known.expand(batch, -1, -1, -1)), away))
     return torch.cat(parts, dim=2).unflatten(3, (rows, columns))
+
+
+def reduced(panorama: Tensor, rows: int) -> Tensor:
+    """Latents [B,C,k*h,2*k*w] averaged over k x k cells: [B,C,h,2w], where h is `rows`."""
+    times = panorama.shape[-2] // rows
+    return F.avg_pool2d(panorama, times) if times > 1 else panorama
 
 
 def blend(swept: Tensor, weights: Tensor, clean: Tensor) -> Tensor:

@@ -33,6 +33,11 @@ class VAEConfig:
             raise InputError(f"vae: widths are multiples of 8, latent_channels >= 1, got {self}")
 
 
+def enlarged(frames: Tensor, times: int) -> Tensor:
+    """Frames [B,C,H,W] at so many times their size, bilinear."""
+    return F.interpolate(frames, scale_factor=times, mode="bilinear") if times > 1 else frames
+
+
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions, each after a group norm and SiLU; the second starts at zero."""
 

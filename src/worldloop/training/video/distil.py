@@ -151,7 +151,12 @@ def train_distil(
     many, few = samplers(spec, settings.student_steps, settings.teacher_steps)
     if footage is None:
         footage = open_footage(
-            settings.data, checkpoint.vae, teacher.config.panorama, local_device(), store=settings.latents
+            settings.data,
+            checkpoint.vae,
+            teacher.config.panorama,
+            local_device(),
+            store=settings.latents,
+            detail=teacher.config.conditioning.detail,
         )
         checkpoint.vae.cpu()
     if dict(footage.actions) != dict(spec.actions):

@@ -14,6 +14,7 @@ from worldloop.actions import yaw_of
 from worldloop.core import InputError
 from worldloop.envs.house.splits import parse_scene_id
 from worldloop.models.video import VideoVAE
+from worldloop.models.video.vae import enlarged
 from worldloop.training.dataset import ActionClips
 from worldloop.training.dataset.layout import FRONT, PANORAMA
 from worldloop.training.video.latents import kept_latents
@@ -29,7 +30,7 @@ class Footage:
     latents: Tensor
     """float16 [N,C,h,w]."""
     panoramas: Tensor | None
-    """float16 [N,C,h,2w]."""
+    """float16 [N,C,h,2w], or of enlarged panoramas."""
     codes: np.ndarray
     """int64 [N]: 1.. the action that is taken from each frame; 0 at the end of an episode."""
     poses: np.ndarray
@@ -54,8 +55,11 @@ def open_footage(
     device: torch.device | str = "cpu",
     progress: Callable[[int, int], None] | None = None,
     store: Path | None = None,
+    detail: int = 1,
 ) -> Footage:
     """Encode datasets; the latents stay on the device. `store` is a folder that keeps them for the next time.
+
+    `detail`: how many times panoramas are enlarged first, as `ConditioningConfig.detail` has it.
 
     SplitError for held-out scenes, InputError for datasets that do not go together.
     """
@@ -69,22 +73,23 @@ def open_footage(
     total = sum(int(c.offsets[-1]) for c in opened) * (2 if panorama else 1)
     done = 0
 
-    def encoded(clips: ActionClips, video: str) -> Tensor:
-        return kept_latents(store, vae, clips.folder, video, lambda: fresh(clips, video)).to(device)
+    def encoded(clips: ActionClips, video: str, times: int = 1) -> Tensor:
+        name = video if times == 1 else f"{video} x {times}"
+        return kept_latents(store, vae, clips.folder, name, lambda: fresh(clips, video, times)).to(device)
 
-    def fresh(clips: ActionClips, video: str) -> Tensor:
+    def fresh(clips: ActionClips, video: str, times: int) -> Tensor:
         nonlocal done
         pictures, _ = clips.to_memory(video)
         parts = []
         for start in range(0, len(pictures), CHUNK):
-            parts.append(encode(vae, pictures[start : start + CHUNK], device))
+            parts.append(encode(vae, pictures[start : start + CHUNK], device, times))
             done += len(parts[-1])
             if progress is not None:
                 progress(done, total)
         return torch.cat(parts)
 
     front = [encoded(c, FRONT) for c in opened]
-    around = [encoded(c, PANORAMA) for c in opened] if panorama else []
+    around = [encoded(c, PANORAMA, detail) for c in opened] if panorama else []
     episode_numbers, before = [], 0
     for clips in opened:
         episode_numbers.append(np.repeat(np.arange(len(clips)), clips.lengths) + before)
@@ -102,10 +107,10 @@ def open_footage(
 
 
 @torch.inference_mode()
-def encode(vae: VideoVAE, pictures: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
-    """Latents float16 [B,C,h,w], on the device, of pictures uint8 [B,H,W,3]."""
+def encode(vae: VideoVAE, pictures: np.ndarray, device: torch.device | str = "cpu", times: int = 1) -> Tensor:
+    """Latents float16 [B,C,h,w], on the device, of pictures uint8 [B,H,W,3], enlarged so many times before."""
     frames = torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
-    return vae.to(device).encode(frames).half()
+    return vae.to(device).encode(enlarged(frames, times)).half()
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +120,7 @@ class ClipBatch:
     context: Tensor
     """float32 [B,N,C,h,w]."""
     panorama: Tensor | None
-    """float32 [B,C,h,2w] of the present."""
+    """float32 [B,C,h,2w] of the present, or of the enlarged one."""
     target: Tensor
     """float32 [B,T,C,h,w]."""
     context_codes: Tensor

@@ -58,6 +58,8 @@ class SupervisedTraining:
     learning_rate: float = 1e-3
     rank: int | None = None
     """Of the adapters; None: the largest whose share, with the control head, stays within `LARGEST_SHARE`."""
+    detail: int = 2
+    """With `code` and `camera`, panoramas are enlarged so many times, see `ConditioningConfig.detail`."""
     dropped: float = 0.1
     """Share of clips whose actions are withheld."""
     flow: FlowConfig | None = None
@@ -72,6 +74,8 @@ class SupervisedTraining:
             raise InputError(f"--control is one of {', '.join(CONTROLS)}, got {self.control!r}")
         if (self.examples is not None and self.examples < self.batch) or self.epochs < 1 or self.rank == 0:
             raise InputError("post-training needs at least one batch of examples, one epoch and rank 1")
+        if self.control == "text":
+            object.__setattr__(self, "detail", 1)
 
 
 def adapt(
@@ -79,6 +83,7 @@ def adapt(
     control: str,
     actions: Mapping[str, tuple[float, float, float]],
     rank: int | None = None,
+    detail: int = 1,
 ) -> int:
     """Freeze a backbone, put low-rank adapters on its attention and a fresh control head on it; returns the rank.
 
@@ -91,9 +96,9 @@ def adapt(
     backbone.requires_grad_(False)
     if control == "code":
         motions = tuple((ahead, left, math.radians(turn)) for ahead, left, turn in actions.values())
-        backbone.attach(ConditioningConfig(codes=len(actions), camera=True, motions=motions))
+        backbone.attach(ConditioningConfig(codes=len(actions), camera=True, detail=detail, motions=motions))
     elif control == "camera":
-        backbone.attach(ConditioningConfig(camera=True))
+        backbone.attach(ConditioningConfig(camera=True, detail=detail))
     _free_head(backbone)
     rank = rank or largest_rank(backbone)
     lora = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=list(TARGETS), bias="none")
@@ -128,16 +133,23 @@ def train_sft(
     `footage`: the data, where it has been encoded by the same autoencoder already. SplitError for held-out scenes.
     """
     checkpoint = load_checkpoint(settings.base)
-    backbone, spec = checkpoint.backbone, checkpoint.spec
+    backbone, spec, detail = checkpoint.backbone, checkpoint.spec, settings.detail
     if footage is None:
         footage = open_footage(
-            settings.data, checkpoint.vae, backbone.config.panorama, local_device(), store=settings.latents
+            settings.data,
+            checkpoint.vae,
+            backbone.config.panorama,
+            local_device(),
+            store=settings.latents,
+            detail=detail,
         )
         checkpoint.vae.cpu()
+    if footage.panoramas is not None and footage.panoramas.shape[-2] != detail * footage.latents.shape[-2]:
+        raise InputError(f"panoramas are encoded at {detail} times their size for this training")
     if dict(footage.actions) != dict(spec.actions):
         raise InputError("the data has other actions than the base model knows")
     torch.manual_seed(settings.seed)
-    rank = adapt(backbone, settings.control, spec.actions, settings.rank)
+    rank = adapt(backbone, settings.control, spec.actions, settings.rank, detail)
     frames = backbone.config.clip_frames
     chosen = examples(footage, frames, settings.examples, settings.seed)
     steps = settings.epochs * len(chosen) // settings.batch
@@ -161,7 +173,7 @@ def train_sft(
     about = {
         "base": checkpoint.weights_hash,
         "control": settings.control,
-        "clips": [len(footage.codes), len(chosen), settings.dropped, asdict(flow)],
+        "clips": [len(footage.codes), len(chosen), settings.dropped, detail, asdict(flow)],
     }
     facts = train(ClipLoss(backbone, flow), loss, loop, settings.out, progress, about=about)
     backbone.cpu().eval()

@@ -35,7 +35,7 @@ from worldloop.training.video import (
 )
 from worldloop.training.video.base import TEXT_BUCKETS
 from worldloop.training.video.card import open_loop, write_card
-from worldloop.training.video.footage import open_footage
+from worldloop.training.video.footage import Footage, open_footage
 from worldloop.training.video.weights import load_vae
 
 
@@ -83,30 +83,32 @@ def main() -> None:
         width=width, depth=depth, heads=heads, conditioning=ConditioningConfig(text_buckets=TEXT_BUCKETS)
     )
     encoder, _ = load_vae(encoder_file)
-    begun = time.perf_counter()
-    footage = open_footage(data, encoder, backbone.panorama, local_device(), store=o.out / "latents")
-    card["encode_seconds"] = round(time.perf_counter() - begun, 1)
+    card["encode_seconds"] = 0.0
+
+    def encoded(detail: int) -> Footage:
+        begun = time.perf_counter()
+        found = open_footage(
+            data, encoder, backbone.panorama, local_device(), store=o.out / "latents", detail=detail
+        )
+        card["encode_seconds"] = round(card["encode_seconds"] + time.perf_counter() - begun, 1)
+        return found
+
+    passive = encoded(1)
 
     def base(folder: Path, steps: int) -> dict[str, Any]:
         config = replace(loop, steps=steps, learning_rate=6e-4)
         settings = BaseTraining(data, encoder_file, folder, config, backbone)
-        return train_base(settings, footage=footage)
+        return train_base(settings, footage=passive)
 
     card["base"] = base(o.out / "base", steps_within(0.5 * o.seconds, base))
     note("base", card["base"])
     weights = str(o.out / "base" / "base.safetensors")
 
+    plain = SupervisedTraining(weights, data, o.out / "adapted", control=o.control, batch=o.batch)
+    footage = encoded(plain.detail)
+
     def adapt(folder: Path, steps: int) -> dict[str, Any]:
-        settings = SupervisedTraining(
-            weights,
-            data,
-            folder,
-            control=o.control,
-            examples=steps * o.batch,
-            batch=o.batch,
-            latents=o.out / "latents",
-        )
-        return train_sft(settings)
+        return train_sft(replace(plain, out=folder, examples=steps * o.batch), footage=footage)
 
     most = len(footage.starts(1, backbone.clip_frames)) // o.batch
     card["adapted"] = adapt(o.out / "adapted", min(most, steps_within(0.2 * o.seconds, adapt)))

@@ -32,7 +32,7 @@ class Context:
     present: Tensor | None = None
     """[b,C,h,w], latents of the present view; however far a rollout goes, it stays."""
     panorama: Tensor | None = None
-    """[b,C,h,2w], latents of the present panorama."""
+    """[b,C,h,2w], latents of the present panorama, or of an enlarged one."""
 
     @property
     def tokens(self) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,7 +20,7 @@ from worldloop.training.dataset.layout import FRONT
 from worldloop.training.loop import LoopConfig, StepInput, train
 from worldloop.training.video.footage import styles
 from worldloop.training.video.warps import equivariance_error, random_warps, warped
-from worldloop.training.video.weights import load_vae, save_vae
+from worldloop.training.video.weights import file_hash, load_vae, save_vae
 
 HELD_OUT = 256
 """Pictures kept aside to measure the reconstruction."""
@@ -128,8 +127,7 @@ def _beginning(settings: AutoencoderTraining) -> tuple[VideoVAE, list[str], dict
     if settings.start is None:
         return VideoVAE(settings.vae), [], None
     vae, card = load_vae(settings.start)
-    digest = hashlib.sha256(settings.start.read_bytes()).hexdigest()[:16]
-    return vae.train(), card.get("training_scenes", []), {"start": digest}
+    return vae.train(), card.get("training_scenes", []), {"start": file_hash(settings.start)}
 
 
 def load_pictures(folders: Sequence[str]) -> tuple[np.ndarray, list[str]]:
@@ -147,13 +145,15 @@ def quality(vae: VideoVAE, pictures: np.ndarray) -> dict[str, float]:
     """`psnr` in dB and `l1` (0..1) of reconstructed pictures uint8 [B,H,W,3], and the `equivariance_error`."""
     frames = _tensor(pictures, torch.device("cpu"))
     maps = random_warps(len(frames), torch.Generator().manual_seed(0))
-    moved, encoded = warped(vae.encode(frames), maps), vae.encode(warped(frames, maps))
-    seen = torch.cat([vae.decode(vae.encode(part)).clamp(-1, 1) for part in frames.split(32)])
+    latents, encoded = (
+        torch.cat([vae.encode(part) for part in whole.split(32)]) for whole in (frames, warped(frames, maps))
+    )
+    seen = torch.cat([vae.decode(part).clamp(-1, 1) for part in latents.split(32)])
     mse = F.mse_loss(seen, frames, reduction="none").mean((1, 2, 3)) / 4
     return {
         "psnr": round(float((-10 * mse.clamp(min=1e-10).log10()).mean()), 3),
         "l1": round(float((seen - frames).abs().mean() / 2), 5),
-        "equivariance_error": round(float(equivariance_error(moved, encoded)), 4),
+        "equivariance_error": round(float(equivariance_error(warped(latents, maps), encoded)), 4),
     }
 
 

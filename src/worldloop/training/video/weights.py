@@ -31,6 +31,11 @@ def save_vae(path: Path, vae: VideoVAE, card: Mapping[str, Any]) -> str:
     # `save_file` would make it readable for its owner alone.
     temporary.write_bytes(save({k: v.contiguous() for k, v in vae.state_dict().items()}, facts))
     temporary.replace(path)
+    return file_hash(path)
+
+
+def file_hash(path: Path) -> str:
+    """16 hex digits that identify a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 

@@ -10,11 +10,12 @@ import torch
 
 from worldloop.actions import NAVIGATION
 from worldloop.actions.gripper import gripper_vocabulary
-from worldloop.core import InputError, Primitive, Query, Vocabulary
+from worldloop.core import InputError, Observation, Primitive, Query, Vocabulary
 from worldloop.core.errors import ModelError
 from worldloop.models import MODELS
 from worldloop.models.video import VideoModel, save_checkpoint
 from worldloop.models.video import model as module
+from worldloop.models.video.checkpoint import find_weights
 
 from tiny_video import PIXELS, ask, checkpoint, look
 
@@ -191,3 +192,17 @@ def test_devices():
     if not torch.cuda.is_available():
         with pytest.raises(InputError, match="no GPU"):
             VideoModel(checkpoint(), device="cuda")
+
+
+@pytest.mark.parametrize("name", ["video-base", "video-lora"])
+def test_packaged_models_answer_and_name_no_place_on_a_disk(name):
+    rng = np.random.default_rng(0)
+    rgb, around = (rng.integers(0, 256, (128, w, 3), dtype=np.uint8) for w in (128, 256))
+    model = MODELS.create(f"{name}:steps=1")
+    query = Query((Observation(rgb, panorama=around),), (), NAVIGATION.plan(PLANS[0][:2]), 1)
+    first, again = answers(model, [query])[0], answers(model, [query])[0]
+    assert first.shape == (2, 128, 128, 3) and (first == again).all()
+    assert model.card.name.startswith(name) and not model.card.privileges and model.card.weights_hash
+    assert {s.split("/")[1] for s in model.card.settings["training_scenes"]} == {"train"}
+    header = find_weights(name).read_bytes()[:200_000]
+    assert b"/tmp" not in header and b"/home" not in header

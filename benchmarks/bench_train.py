@@ -84,7 +84,7 @@ class Bench:
 
 
 def random_footage(frames: int, device: torch.device) -> Footage:
-    """Latents of the usual size and random actions, in episodes of 32 frames."""
+    """Latents and pictures of the usual size and random actions, in episodes of 32 frames."""
     random, draw = np.random.default_rng(0), torch.Generator().manual_seed(0)
     frames -= frames % EPISODE
     codes = random.integers(1, len(ACTIONS) + 1, frames)
@@ -93,7 +93,9 @@ def random_footage(frames: int, device: torch.device) -> Footage:
     latents, panoramas = (torch.randn(frames, 8, *s, generator=draw).half().to(device) for s in sizes)
     episodes = np.repeat(np.arange(frames // EPISODE), EPISODE)
     poses = random.normal(size=(frames, 3))
-    return Footage(latents, panoramas, codes, poses, episodes, ("house/train/A/0000",), ACTIONS)
+    front, around = (random.integers(0, 256, (frames, 128, w, 3), dtype=np.uint8) for w in (128, 256))
+    scenes = ("house/train/A/0000",)
+    return Footage(latents, panoramas, codes, poses, episodes, scenes, ACTIONS, (front, around))
 
 
 def step_flops(run: Callable[..., None]) -> int:

@@ -1,4 +1,4 @@
-"""The main comparison: every control and the point cloud on the full test lists (about 40 minutes on two cores).
+"""The main comparison: controls, point cloud and packaged video models on the full test lists (over an hour on two cores).
 
 Runs (or resumes) runs/test and writes benchmarks/results/closed_loop.json: the leaderboard, and how sharp the
 frames were that each model imagined (in the first three episodes of each list, whose frames are stored).
@@ -19,7 +19,9 @@ from worldloop.view.leaderboard import leaderboard
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNS = ROOT / "runs" / "test"
-MODELS = "none,oracle,pointcloud,rotate-only,oracle-blur,oracle-wrong,shuffled,blind,frozen"
+MODELS = (
+    "none,oracle,pointcloud,rotate-only,oracle-blur,oracle-wrong,shuffled,blind,frozen,video-base,video-lora"
+)
 
 
 def sharpness(run: Run) -> float | None:
@@ -45,6 +47,15 @@ def blur_against_wrong(runs: list[Run]) -> dict[str, float]:
     return out
 
 
+def adapted_against_base(runs: list[Run]) -> dict[str, object]:
+    """By task: how video-lora compares with video-base on the same episodes."""
+    both = [r for r in runs if r.header.spec["model"] in ("video-base", "video-lora")]
+    table = leaderboard(both, baseline="video-base", allow_missing_controls=True).to_dict()
+    keys = ("difference", "p_value", "verdict")
+    rows = ((t["task"], r) for t in table["tasks"] for r in t["rows"] if r["model"] == "video-lora")
+    return {task: {k: row[k] for k in keys} for task, row in rows}
+
+
 def main() -> None:
     """Run what is missing and write the figures."""
     status = worldloop(["run", "--model", MODELS, "--split", "test", "--out", str(RUNS)])
@@ -57,6 +68,7 @@ def main() -> None:
     result = {
         "leaderboard": table,
         "blur_against_wrong_p": blur_against_wrong(runs),
+        "adapted_against_base": adapted_against_base(runs),
         "sharpness": {f"{r.header.spec['task']}/{r.header.spec['model']}": sharpness(r) for r in runs},
         "seconds": {
             f"{r.header.spec['task']}/{r.header.spec['model']}": round(r.header.seconds, 1) for r in runs

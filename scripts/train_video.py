@@ -85,10 +85,10 @@ def main() -> None:
     encoder, _ = load_vae(encoder_file)
     card["encode_seconds"] = 0.0
 
-    def encoded(detail: int) -> Footage:
+    def encoded(detail: int, pictures: bool = False) -> Footage:
         begun = time.perf_counter()
         found = open_footage(
-            data, encoder, backbone.panorama, local_device(), store=o.out / "latents", detail=detail
+            data, encoder, backbone.panorama, local_device(), None, o.out / "latents", detail, pictures
         )
         card["encode_seconds"] = round(card["encode_seconds"] + time.perf_counter() - begun, 1)
         return found
@@ -105,7 +105,7 @@ def main() -> None:
     weights = str(o.out / "base" / "base.safetensors")
 
     plain = SupervisedTraining(weights, data, o.out / "adapted", control=o.control, batch=o.batch)
-    footage = encoded(plain.detail)
+    footage = encoded(plain.detail, plain.sharpens)
 
     def adapt(folder: Path, steps: int) -> dict[str, Any]:
         return train_sft(replace(plain, out=folder, examples=steps * o.batch), footage=footage)

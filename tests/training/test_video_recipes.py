@@ -25,6 +25,7 @@ from worldloop.models.video import (
     load_checkpoint,
     plain_state,
 )
+from worldloop.models.video.questions import tensor_to_pictures
 from worldloop.training.collect import CollectConfig, collect
 from worldloop.training.loop import LoopConfig
 from worldloop.training.video import (
@@ -211,6 +212,26 @@ def test_text_names_the_actions_in_order(footage):
     assert not torch.equal(text.text[moved], other.text[moved]) or not moved.any()
 
 
+def test_pixels_of_clips(trained):
+    vae, _ = load_vae(trained / "vae" / "vae.safetensors")
+    folders = [str(trained / "data")]
+    whole = open_footage(folders, vae, panorama=True, pictures=True)
+    front, around = whole.pictures
+    assert front.shape == (len(whole.codes), 128, 128, 3) and around.shape[1:] == (128, 256, 3)
+    present, which = whole.starts(1, 4)[:3], np.array([0, 3, 1])
+    shown = clip_batch(whole, present, 1, 4, CPU, which).shown
+    np.testing.assert_array_equal(tensor_to_pictures(shown.truth), front[present + 1 + which])
+    np.testing.assert_array_equal(tensor_to_pictures(shown.view), front[present])
+    np.testing.assert_array_equal(tensor_to_pictures(shown.around), around[present])
+    assert clip_batch(whole, present, 1, 4, CPU).shown is None
+
+
+def test_training_on_poses_asks_for_pixels(trained, footage, tmp_path):
+    assert footage.pictures is None
+    with pytest.raises(InputError, match="with its pictures"):
+        train_sft(sft(trained, tmp_path), footage=footage)
+
+
 def test_held_out_scenes_are_refused(trained, tmp_path):
     collect(CollectConfig(tmp_path / "held", 32, split="val", evaluation=True, panorama_height=128, jobs=1))
     with pytest.raises(SplitError):
@@ -249,7 +270,7 @@ def test_the_commands_train_and_write_cards(trained, tmp_path, capsys, monkeypat
     commands = {
         "vae": ["--steps", "1"],
         "video": ["--steps", "1", "--vae", str(trained / "vae" / "vae.safetensors"), "--no-score"],
-        "sft": ["--base", str(base), "--examples", "4", "--rank", "1"],
+        "sft": ["--base", str(base), "--examples", "4", "--rank", "1", "--sampling-steps", "1"],
         "distil": ["--base", str(base), "--steps", "2", "--student-steps", "2", "--no-score"],
     }
     for what, options in commands.items():
@@ -262,7 +283,12 @@ def test_the_commands_train_and_write_cards(trained, tmp_path, capsys, monkeypat
             what == "sft"
         )
     assert scored == [tmp_path / "sft" / "adapted.safetensors"]
-    assert VideoModel(tmp_path / "distil" / "distilled.safetensors").card.settings["steps"] == 2
+    steps = {
+        n: VideoModel(next((tmp_path / n).glob("*ed.safetensors"))).card.settings["steps"]
+        for n in commands
+        if n in ("sft", "distil")
+    }
+    assert steps == {"sft": 1, "distil": 2}
 
 
 def test_a_base_is_trained_further(trained, tmp_path):

@@ -69,7 +69,7 @@ def test_without_control_the_plan_does_not_matter():
 def test_queries_on_one_history_share_its_context(monkeypatch):
     model, made = VideoModel(checkpoint()), []
     inner = model.backbone.context
-    monkeypatch.setattr(model.backbone, "context", lambda *a: made.append(1) or inner(*a))
+    monkeypatch.setattr(model.backbone, "context", lambda *a, **b: made.append(1) or inner(*a, **b))
     model.simulate([ask(p, seed=i) for i, p in enumerate(PLANS)] + [ask(PLANS[0], view=4)])
     assert len(made) == 2
 

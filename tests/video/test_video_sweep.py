@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from worldloop.core import Episode, InputError
+from worldloop.core import Episode, InputError, Observation
 from worldloop.envs.house.scenes import load_scene
 from worldloop.envs.house.world import HouseWorld
 from worldloop.models.video import BackboneConfig, Condition, ConditioningConfig, VideoBackbone
-from worldloop.models.video.camera import view_angles
+from worldloop.models.video.camera import panorama_angles, view_angles
+from worldloop.models.video.detail import find
 from worldloop.models.video.sweep import Distances, blend, channels, sources, sweep
+from worldloop.training.video.clip_loss import picture_error
 
 from tiny_video import backbone, latents, panorama
 
@@ -76,7 +78,7 @@ def test_distances_go_round_the_panorama_and_start_at_one_guess():
     torch.manual_seed(0)
     estimate, rise = Distances(3), torch.linspace(1, -1, SIDE)[:, None].expand(-1, 2 * SIDE)
     latents = noise(2, 3, SIDE, 2 * SIDE)
-    assert torch.allclose(estimate(latents, rise, True), torch.tensor(math.log(2.5)))
+    assert torch.allclose(estimate(latents, rise, True), torch.tensor(math.log(2.0)))
     torch.nn.init.normal_(estimate.last.weight)
     plain, rolled = estimate(latents, rise, True), estimate(latents.roll(5, 3), rise, True)
     assert plain.shape == (2, 1, SIDE, 2 * SIDE)
@@ -84,8 +86,9 @@ def test_distances_go_round_the_panorama_and_start_at_one_guess():
     assert not torch.allclose(plain[..., 0], estimate(latents, rise, False)[..., 0])
 
 
-def test_with_true_distances_the_next_view_is_known():
-    """Walking ahead in a real room, with distances from the depth of the simulator."""
+@pytest.fixture(scope="module")
+def walk():
+    """Two steps ahead in a real room: the observation before and the one after."""
     world = HouseWorld(panorama_height=128, depth=True, segmentation=False)
     scene = "house/train/A/0003"
     place = load_scene(scene).nav.random_free_point(np.random.default_rng(2))
@@ -93,17 +96,29 @@ def test_with_true_distances_the_next_view_is_known():
     now = world.reset(Episode("e", "t", scene, 0, start, {}, 1))
     then = [world.step("move_forward") for _ in range(2)][-1]
     assert not then.extra.get("collided", False)
+    return now, then
 
-    def tensor(picture: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(picture.astype(np.float32) / 255).permute(2, 0, 1)[None]
+
+def tensor(picture: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(picture.astype(np.float32) / 255).permute(2, 0, 1)[None]
+
+
+def true_distances(now: Observation) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logarithms of the distances along the floor of a view and of its panorama, from the simulator's depth."""
+    rise = panorama_angles(128, 256)[:, 1].unflatten(0, (128, 256))
+    across = view_angles(128, 128, 90.0)[:, 0].unflatten(0, (128, 128))
+    view, around = (
+        torch.from_numpy(depth).float()[None, None]
+        for depth in (now.depth / across.cos().numpy(), now.extra["panorama_depth"] * rise.cos().numpy())
+    )
+    return view.clamp(min=0.05).log(), around.clamp(min=0.05).log()
+
+
+def test_with_true_distances_the_next_view_is_known(walk):
+    now, then = walk
 
     def known(latents: torch.Tensor, elevation: torch.Tensor, around: bool) -> torch.Tensor:
-        if around:
-            away = torch.from_numpy(now.extra["panorama_depth"]) * elevation.cos()
-        else:
-            across = view_angles(128, 128, 90.0)[:, 0].unflatten(0, (128, 128))
-            away = torch.from_numpy(now.depth) / across.cos()
-        return away.float().clamp(min=0.05).log()[None, None]
+        return true_distances(now)[around]
 
     angles, pose = view_angles(128, 128, 90.0), torch.tensor([[[0.4, 0.0, 0.0]]])
     true, views = tensor(then.rgb)[0], (tensor(now.rgb), tensor(now.panorama))
@@ -114,6 +129,45 @@ def test_with_true_distances_the_next_view_is_known():
         errors[name] = float((best - true).square().mean())
     still = float((views[0][0] - true).square().mean())
     assert errors["known"] < 0.8 * errors["flat"] and errors["known"] < 0.25 * still, (errors, still)
+    # One look at the mean of the distances that fit is sharper than the mean of several looks.
+    cells, pixels = (view_angles(n, n, 90.0).unflatten(0, (n, n)) for n in (32, 128))
+    found = find(pose, (cells, pixels), 90.0, true_distances(now), views)[0, 0]
+    best = torch.where(found[0, 3] > 0.5, found[0, :3], found[1, :3])
+    assert float((best - true).square().mean()) < 0.8 * errors["known"]
+
+
+@pytest.mark.parametrize("source", [0, 1])
+def test_pictures_of_where_one_stands_are_found_again(walk, source):
+    now, _ = walk
+    cells, pixels = (view_angles(n, n, 90.0).unflatten(0, (n, n)) for n in (32, 128))
+    views = (tensor(now.rgb), tensor(now.panorama))
+    found = find(torch.zeros(1, 1, 3), (cells, pixels), 90.0, true_distances(now), views)[0, 0, source]
+    assert found.shape == (4, 128, 128) and ((found[3] >= 0) & (found[3] <= 1)).all()
+    error = (found[:3] - views[0][0]).abs().mean(0)[found[3] > 0.5].mean()
+    assert (found[3] > 0.5).float().mean() > 0.5 and error < (0.001, 0.08)[source]
+
+
+def test_sharpening_starts_at_nothing_and_learns_from_pixels():
+    torch.manual_seed(0)
+    sizes = {"latent_channels": 4, "latent_size": 4, "width": 24, "heads": 2, "depth": 2}
+    model = VideoBackbone(BackboneConfig(conditioning=ConditioningConfig(camera=True), **sizes))
+    pictures = (noise(1, 3, 32, 32), noise(1, 3, 32, 64))
+    context = model.context(latents(1, 1), panorama(), pictures=pictures)
+    soft = noise(2, 3, 3, 32, 32) * 0.1
+    poses = torch.zeros(2, 3, 3)
+    assert torch.equal(model.sharpened(soft, poses, context), soft)
+    assert torch.equal(model.sharpened(soft, None, context), soft)
+    assert torch.equal(model.sharpened(soft, poses, model.context(latents(1, 1), panorama())), soft)
+    truth = pictures[0][:, None].expand_as(soft)
+    optimiser, errors = torch.optim.Adam(model.conditioner.camera.parameters(), 1e-2), []
+    for _ in range(60):
+        optimiser.zero_grad()
+        error = picture_error(model.sharpened(soft, poses, context).flatten(0, 1), truth.flatten(0, 1)).mean()
+        error.backward()
+        optimiser.step()
+        errors.append(float(error.detach()))
+    assert errors[-1] < 0.5 * errors[0], errors[::10]
+    assert model.conditioner.camera.distances.last.weight.grad.abs().max() > 0
 
 
 def test_codes_with_motions_are_the_path_that_they_add_up_to():

@@ -80,6 +80,12 @@ def _sft(parser: argparse.ArgumentParser) -> None:
     add("--rank", type=int, metavar="R", help="of the adapters (default: 1.5 %% of the model; diffusers: 16)")
     add("--batch", type=int, metavar="B", help="examples in a step (default: 16; diffusers: 4)")
     add("--learning-rate", type=float, metavar="X", help="(default: 1e-3; diffusers: 1e-4)")
+    add(
+        "--sampling-steps",
+        type=int,
+        metavar="K",
+        help="that the file recommends (default: as the base; 1 predicts best on average)",
+    )
     _shared(parser)
     _precision(parser)
     _scored(parser)

@@ -93,6 +93,7 @@ def _sft(options: argparse.Namespace, folder: Path, show: Show) -> dict[str, Any
         precision=options.precision,
         latents=_path(options.latents),
         flow=FlowConfig(shift=options.shift) if options.shift else None,
+        sampling_steps=options.sampling_steps,
     )
     return train_sft(settings, lambda step, loss: show(step, loss, None))
 

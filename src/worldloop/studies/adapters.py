@@ -60,7 +60,7 @@ class Workshop:
     settings: Adaptation
     out: Path
     progress: Progress = field(default=lambda what, done, total: None)
-    _encoded: dict[int, Footage] = field(default_factory=dict, init=False)
+    _encoded: dict[tuple[int, bool], Footage] = field(default_factory=dict, init=False)
 
     @cached_property
     def base(self) -> VideoCheckpoint:
@@ -120,26 +120,27 @@ class Workshop:
             total = training.epochs * (examples or self.clips) // training.batch
             label = f"train {name}"
             card = train_sft(
-                training, lambda step, loss: self.progress(label, step, total), self._footage(training.detail)
+                training, lambda step, loss: self.progress(label, step, total), self._footage(training)
             )
             card = json.loads(json.dumps(card))
             write_text(folder / CARD, json.dumps(card, indent=1) + "\n")
         return {**card, "weights": str(weights)}
 
-    def _footage(self, detail: int) -> Footage:
-        """The data, encoded once for all adapters that want panoramas of this detail."""
-        if detail not in self._encoded:
+    def _footage(self, training: SupervisedTraining) -> Footage:
+        """The data, opened once for all adapters that read it alike."""
+        wanted = (training.detail, training.sharpens)
+        if wanted not in self._encoded:
             checkpoint = load_checkpoint(self.settings.base)
-            self._encoded[detail] = open_footage(
+            self._encoded[wanted] = open_footage(
                 self.settings.data,
                 checkpoint.vae,
                 checkpoint.backbone.config.panorama,
                 local_device(),
                 lambda done, total: self.progress("encode the data", done, total),
                 Path(self.settings.latents) if self.settings.latents else None,
-                detail,
+                *wanted,
             )
-        return self._encoded[detail]
+        return self._encoded[wanted]
 
     def _training(self, folder: Path, examples: int | None, control: str) -> SupervisedTraining:
         s = self.settings

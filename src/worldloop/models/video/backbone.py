@@ -15,9 +15,10 @@ from torch.nn import functional as F
 
 from worldloop.core import InputError
 from worldloop.models.video import sweep
-from worldloop.models.video.camera import CameraHead, relative
+from worldloop.models.video.camera import CameraHead, relative, view_angles
 from worldloop.models.video.conditioning import Condition, Conditioner, ConditioningConfig
 from worldloop.models.video.context import Context
+from worldloop.models.video.detail import Pictures, find
 from worldloop.models.video.dit import Block, Modulation, Past, RayLink, Setting, joined, modulated
 from worldloop.models.video.flow import clean_of
 from worldloop.models.video.rotary import frequencies, rotation
@@ -121,16 +122,19 @@ class VideoBackbone(nn.Module):
         panorama: Tensor | None = None,
         condition: Condition | None = None,
         t: Tensor | None = None,
+        pictures: Pictures | None = None,
     ) -> Context:
         """Keys and values of clean latent frames [B,N,C,h,w], the last of which is the present.
 
         `panorama` [B,C,h,2w] are the latents of the present panorama, or [B,C,k*h,2*k*w] of an enlarged one (see
         `ConditioningConfig.detail`), of which only the sweep sees more. `condition` holds the frames' own
         controls (the actions that led to them, their poses against the present). `t` [B,N] is for frames
-        that were noised on purpose; the default is clean. InputError where the panorama is missing.
+        that were noised on purpose; the default is clean. `pictures` of the present serve `sharpened` alone.
+        InputError where the panorama is missing.
         """
         made = self._kept(self._history(frames, panorama, condition, t), None, frames.shape[1], 1)
-        return replace(made, present=frames[:, -1], panorama=panorama)
+        view, around = (None, None) if pictures is None else pictures
+        return replace(made, present=frames[:, -1], panorama=panorama, view=view, around=around)
 
     def extend(
         self, context: Context, frames: Tensor, condition: Condition | None = None, t: Tensor | None = None
@@ -139,6 +143,24 @@ class VideoBackbone(nn.Module):
         more = self._sequence(frames, t, condition, context.next_time, 1)
         count = frames.shape[1]
         return context.followed_by(self._kept(more, context, count, context.next_time + count))
+
+    def sharpened(self, frames: Tensor, poses: Tensor | None, context: Context) -> Tensor:
+        """Decoded frames [B,T,3,H,W] at poses [B,T,3], with the detail that the present pictures show of them.
+
+        Unchanged where there are no poses (see `Conditioner.path`), no pictures in the context, or no camera head.
+        """
+        camera = self.conditioner.camera
+        if camera is None or poses is None or context.present is None or context.view is None:
+            return frames
+        angles, hfov = self.tokens.cell_angles, self.config.hfov_deg
+        known = sweep.estimated(context.present, context.panorama, angles, camera.distances)
+        cells, pixels = (
+            view_angles(rows, columns, hfov).unflatten(0, (rows, columns)).to(angles)
+            for rows, columns in ([2 * n for n in context.present.shape[-2:]], frames.shape[-2:])
+        )
+        pictures = (context.view, context.around if self.config.panorama else None)
+        found = find(poses, (cells, pixels), hfov, known, pictures)
+        return camera.detail(frames.flatten(0, 1), found.flatten(0, 1)).unflatten(0, frames.shape[:2])
 
     def velocity_in_one_pass(
         self,

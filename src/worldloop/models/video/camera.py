@@ -4,7 +4,8 @@ Each token of a picture looks along a ray, each token of a panorama too. A targe
 in its direction in the context, before any content is known: the likeness of two rays is added to the scores of
 the blocks' own attention, with a weight per block and head that starts at zero. The sweep (see `sweep`) is added to
 the tokens by a small network that ends in zeros; and where the transformer finds that one of its latents shows what
-is asked for, it copies it, with weights that start at zero.
+is asked for, it copies it, with weights that start at zero. The same distances serve to sharpen decoded pictures
+(see `detail`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from worldloop.models.video import sweep
+from worldloop.models.video.detail import Detail
 
 TURNS = (1, 2, 4, 8, 16)
 """Cycles per full turn."""
@@ -81,7 +83,7 @@ def relative(poses: Tensor) -> Tensor:
 class CameraHead(nn.Module):
     """Pose -> modulation, rays with their weights, reading of and copying from sweeps; small beside the backbone."""
 
-    INNER, LOOK = 24, 40
+    INNER, LOOK = 24, 32
     GAIN = 8.0
     """A weight of 1 would be far to go in small steps."""
 
@@ -99,6 +101,7 @@ class CameraHead(nn.Module):
         swept = patch**2 * sweep.channels(latent_channels, panorama)
         self.look = nn.Sequential(nn.Linear(swept, self.LOOK), nn.GELU(), nn.Linear(self.LOOK, width))
         self.copy = nn.Linear(width, patch**2 * sweep.sources(panorama))
+        self.detail = Detail(sweep.sources(panorama))
         for layer in (self.embed[2], self.look[2], self.copy):
             nn.init.zeros_(layer.weight)  # type: ignore[arg-type]
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]

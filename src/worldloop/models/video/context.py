@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from worldloop.core import InputError
 from worldloop.models.video.dit import joined
+
+SCENE = ("present", "panorama", "view", "around")
+"""What a context keeps of the present beside its keys and values."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +37,10 @@ class Context:
     """[b,C,h,w], latents of the present view; however far a rollout goes, it stays."""
     panorama: Tensor | None = None
     """[b,C,h,2w], latents of the present panorama, or of an enlarged one."""
+    view: Tensor | None = None
+    """[b,3,H,W], the present view itself, in [-1,1]."""
+    around: Tensor | None = None
+    """[b,3,H,2W], the present panorama itself."""
 
     @property
     def tokens(self) -> int:
@@ -74,17 +82,20 @@ class Context:
             raise InputError("only contexts of equal length make a batch")
         for other in contexts[1:]:
             out = out._merged(other, lambda a, b: torch.cat((a, b)))
-        scenes = [(c.present, c.panorama) for c in contexts]
-        present, panorama = (None if None in parts else torch.cat(parts) for parts in zip(*scenes))
-        return replace(out, present=present, panorama=panorama)
+        scene: dict[str, Any] = {}
+        for name in SCENE:
+            parts = [getattr(c, name) for c in contexts]
+            scene[name] = None if any(p is None for p in parts) else torch.cat(parts)
+        return replace(out, **scene)
 
     def detach(self) -> Context:
         """Without gradients."""
         return self._scene(torch.Tensor.detach)._each(torch.Tensor.detach)
 
     def _scene(self, change: Callable[[Tensor], Tensor]) -> Context:
-        present, panorama = (None if x is None else change(x) for x in (self.present, self.panorama))
-        return replace(self, present=present, panorama=panorama)
+        scene: dict[str, Any] = {name: getattr(self, name) for name in SCENE}
+        scene = {name: x if x is None else change(x) for name, x in scene.items()}
+        return replace(self, **scene)
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Context:
         rays = None if self.ray_keys is None else change(self.ray_keys)

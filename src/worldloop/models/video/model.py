@@ -14,7 +14,7 @@ from worldloop.core import InputError, ModelCard, Observation, Query, Rollout, W
 from worldloop.core.errors import ModelError
 from worldloop.core.threads import each
 from worldloop.models.video.checkpoint import VideoCheckpoint, load_checkpoint
-from worldloop.models.video.conditioning import stack
+from worldloop.models.video.conditioning import Condition, stack
 from worldloop.models.video.context import Context
 from worldloop.models.video.questions import (
     History,
@@ -138,13 +138,14 @@ class VideoModel:
         return out
 
     def _context(self, history: History) -> Context:
-        latents = self.vae.encode(self._tensor(history.frames))[None]
-        panorama = None
+        frames = self._tensor(history.frames)
+        panorama = around = None
         if history.panorama is not None:
             around = self._tensor(history.panorama[None])
             panorama = self.vae.encode(enlarged(around, self.backbone.config.conditioning.detail))
         condition = None if history.condition is None else history.condition.to(self.device)
-        return self.backbone.context(latents, panorama, condition)
+        pictures = (frames[-1:], around)
+        return self.backbone.context(self.vae.encode(frames)[None], panorama, condition, pictures=pictures)
 
     def _answer(self, questions: Sequence[Question], context: Context) -> list[np.ndarray]:
         config, length = self.backbone.config, questions[0].frames
@@ -155,10 +156,18 @@ class VideoModel:
             present = [c for c in clip if c is not None]
             conditions.append(stack(present).to(self.device) if present else None)
         latents = rollout(self.backbone, context, conditions, noise, self.sampler)
-        frames = self.vae.decode(latents.flatten(0, 1))
+        frames = self.vae.decode(latents.flatten(0, 1)).unflatten(0, latents.shape[:2])
+        frames = self.backbone.sharpened(frames, self._poses(conditions), context)
         if not frames.isfinite().all():
             raise ModelError(f"model {self.card.name!r} produced values that are not finite")
-        return list(tensor_to_pictures(frames).reshape(len(questions), length, *(self._reader.side,) * 2, 3))
+        pictures = tensor_to_pictures(frames.flatten(0, 1))
+        return list(pictures.reshape(len(questions), length, *pictures.shape[1:]))
+
+    def _poses(self, conditions: Sequence[Condition | None]) -> Tensor | None:
+        """Poses [B,L,3] of all frames of a plan, where its controls tell them."""
+        paths = [None if c is None else self.backbone.conditioner.path(c) for c in conditions]
+        known = [p for p in paths if p is not None]
+        return torch.cat(known, dim=1) if len(known) == len(paths) else None
 
     def _tensor(self, pictures: np.ndarray) -> Tensor:
         return pictures_to_tensor(pictures).to(self.device)

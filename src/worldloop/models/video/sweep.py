@@ -21,8 +21,8 @@ CAMERA_HEIGHT, CEILING = 1.25, 1.25
 """Metres from the camera down to the floor and up to the ceiling, which no ray passes."""
 TOLERANCE = 0.35
 """Standard deviation of the logarithm of an estimated distance."""
-FIRST_GUESS = 2.5
-"""Metres, before anything is learnt."""
+FIRST_GUESS, SPAN = 2.0, 4.5
+"""Metres, before anything is learnt; estimates lie between a `SPAN`-th and `SPAN` times that."""
 
 
 def channels(latent_channels: int, panorama: bool) -> int:
@@ -48,7 +48,7 @@ class Distances(nn.Module):
         self.third = nn.Conv2d(inner, inner, 3, dilation=4)
         self.last = nn.Conv2d(inner, 1, 1)
         nn.init.zeros_(self.last.weight)
-        nn.init.constant_(self.last.bias, math.log(FIRST_GUESS))  # type: ignore[arg-type]
+        nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
 
     def forward(self, latents: Tensor, elevation: Tensor, around: bool) -> Tensor:
         """latents [B,C,h,w], elevation [h,w] (rad) -> [B,1,h,w]. `around`: left and right edges are neighbours."""
@@ -58,7 +58,25 @@ class Distances(nn.Module):
         x = F.pad(x, (0, 0, self.REACH, self.REACH), mode="replicate")
         for layer in (self.first, self.second, self.third):
             x = F.silu(layer(x))
-        return self.last(x)
+        return math.log(FIRST_GUESS) + math.log(SPAN) * torch.tanh(self.last(x))
+
+
+Estimates = tuple[Tensor, Tensor | None]
+"""Logarithms of the distances of the present view [b,1,h,w] and panorama [b,1,h,2w]."""
+
+
+def estimated(present: Tensor, panorama: Tensor | None, angles: Tensor, distances: Distances) -> Estimates:
+    """Estimates for the present's latents [b,C,h,w] and its panorama's [b,C,k*h,2*k*w].
+
+    angles [h*w,2]: azimuth (left > 0) and elevation of the cells of a view, rad.
+    """
+    rows, columns = present.shape[-2:]
+    view = distances(present, angles[:, 1].unflatten(0, (rows, columns)), around=False)
+    if panorama is None:
+        return view, None
+    middle = (torch.arange(rows, device=panorama.device) + 0.5) / rows
+    rise = (math.pi * (0.5 - middle))[:, None].expand(-1, 2 * columns)
+    return view, distances(reduced(panorama, rows), rise, around=True)
 
 
 def sweep(
@@ -71,27 +89,53 @@ def sweep(
 ) -> Tensor:
     """Sweeps float [B,T,channels,h,w] of views at poses [B,T,3] against the present camera (x ahead m, y left m, yaw rad).
 
-    angles [h*w,2]: azimuth (left > 0) and elevation of the cells of a view, rad. present [b,C,h,w] and panorama
-    [b,C,h,2w], or whole multiples of that size, are latents, with b = B or 1.
+    angles [h*w,2] as in `estimated`. present [b,C,h,w] and panorama [b,C,h,2w], or whole multiples of that size, are
+    latents, with b = B or 1.
     """
-    batch, (rows, columns) = len(poses), present.shape[-2:]
-    points = _points(poses, angles)  # [B,T,D,n,3]
-    away = torch.hypot(points[..., 0], points[..., 1]).clamp(min=0.05).log()  # [B,T,D,n]
+    batch, size = len(poses), present.shape[-2:]
+    view, around = estimated(present, panorama, angles, distances)
+    points, away, _ = _points(poses, angles)
     grid = points.flatten(1, 2)
-    seen, inside = _in_view(grid, hfov_deg)
-    rise = angles[:, 1].unflatten(0, (rows, columns))
-    known = torch.cat((present, distances(present, rise, around=False)), dim=1).expand(batch, -1, -1, -1)
-    view = F.grid_sample(known, seen.to(known), padding_mode="border", align_corners=False)
-    parts = [_likely(view, away, inside.unflatten(1, away.shape[1:3]))]
-    if panorama is not None:
-        middle = (torch.arange(rows, device=panorama.device) + 0.5) / rows
-        rise = (math.pi * (0.5 - middle))[:, None].expand(-1, 2 * columns)
-        estimate = distances(reduced(panorama, rows), rise, around=True)
-        if panorama.shape[-2] != rows:
-            estimate = F.interpolate(estimate, list(panorama.shape[-2:]), mode="bilinear")
-        known = torch.cat((panorama, estimate), dim=1)
-        parts.append(_likely(_in_panorama(grid, known.expand(batch, -1, -1, -1)), away))
-    return torch.cat(parts, dim=2).unflatten(3, (rows, columns))
+    seen, inside = _in_view(torch.cat((present, view), dim=1).expand(batch, -1, -1, -1), grid, hfov_deg)
+    parts = [_likely(seen, away, inside.unflatten(1, away.shape[1:3]))]
+    if panorama is not None and around is not None:
+        if panorama.shape[-2:] != around.shape[-2:]:
+            around = F.interpolate(around, list(panorama.shape[-2:]), mode="bilinear")
+        known = torch.cat((panorama, around), dim=1).expand(batch, -1, -1, -1)
+        parts.append(_likely(_in_panorama(known, grid), away))
+    return torch.cat(parts, dim=2).unflatten(3, size)
+
+
+def aimed(poses: Tensor, angles: Tensor, hfov_deg: float, known: Estimates) -> Tensor:
+    """How far away, by each source, what the rays hit would be: [B,T,S,2,n], log m and how likely it is seen at all.
+
+    poses [B,T,3] as in `sweep`; angles [n,2] of any rays.
+    """
+    points, away, far = _points(poses, angles)
+    grid, out = points.flatten(1, 2), []
+    along = far.log().expand_as(away).flatten(1, 2)[:, None]
+    for source, values in enumerate(known):
+        if values is None:
+            continue
+        found, inside = _found(source, values.expand(len(poses), -1, -1, -1), grid, hfov_deg)
+        out.append(_likely(torch.cat((along, found), dim=1), away, inside.unflatten(1, away.shape[1:3])))
+    return torch.stack(out, dim=2)
+
+
+def fetched(
+    poses: Tensor, angles: Tensor, hfov_deg: float, away: Tensor, pictures: tuple[Tensor, Tensor | None]
+) -> Tensor:
+    """What present view and panorama [b,C,H,W] show at a given distance along each ray: [B,T,S,C+1,n].
+
+    away [B,T,S,n] in log m. The last channel is 1 where there is anything to be seen, and 0 elsewhere.
+    """
+    out = []
+    for source, picture in enumerate(p for p in pictures if p is not None):
+        points = _placed(poses, angles, away[:, :, source, None].exp())  # [B,T,1,n,3]
+        known = picture.expand(len(poses), -1, -1, -1)
+        found, inside = _found(source, known, points.flatten(1, 2), hfov_deg)
+        out.append(torch.cat((found, inside[:, None].to(found)), dim=1).transpose(1, 2))
+    return torch.stack(out, dim=2)
 
 
 def reduced(panorama: Tensor, rows: int) -> Tensor:
@@ -125,27 +169,42 @@ def _likely(found: Tensor, away: Tensor, inside: Tensor | None = None) -> Tensor
     return torch.cat((mean, (total / (total + 0.1))[:, None]), dim=1).transpose(1, 2)
 
 
-def _points(poses: Tensor, angles: Tensor) -> Tensor:
-    """The points [B,T,D,n,3] (ahead, left, up; m) of the rays of all poses, seen from the present camera."""
-    azimuth, rise = angles[:, 0], angles[:, 1].tan()
-    limit = torch.where(rise < 0, CAMERA_HEIGHT, CEILING) / rise.abs().clamp(min=1e-3)
-    far = torch.minimum(azimuth.new_tensor(DISTANCES)[:, None], limit)  # [D,n]
-    heading = azimuth + poses[:, :, None, None, 2]  # [B,T,1,n]
+def _points(poses: Tensor, angles: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Points [B,T,D,n,3] of the rays of all poses, and how far away they are: from the present camera, as a logarithm
+    [B,T,D,n], and along their rays, in metres [D,n]."""
+    limit = torch.where(angles[:, 1] < 0, CAMERA_HEIGHT, CEILING) / angles[:, 1].tan().abs().clamp(min=1e-3)
+    far = torch.minimum(angles.new_tensor(DISTANCES)[:, None], limit)  # [D,n]
+    points = _placed(poses, angles, far)
+    return points, torch.hypot(points[..., 0], points[..., 1]).clamp(min=0.05).log(), far
+
+
+def _placed(poses: Tensor, angles: Tensor, far: Tensor) -> Tensor:
+    """Points [B,T,D,n,3] (ahead, left, up; m), seen from the present camera, so far [...,D,n] along the floor."""
+    heading = angles[:, 0] + poses[:, :, None, None, 2]  # [B,T,1,n]
     ahead = poses[:, :, None, None, 0] + far * heading.cos()
     left = poses[:, :, None, None, 1] + far * heading.sin()
-    return torch.stack((ahead, left, (far * rise).expand_as(ahead)), dim=-1)
+    return torch.stack((ahead, left, (far * angles[:, 1].tan()).expand_as(ahead)), dim=-1)
 
 
-def _in_view(points: Tensor, hfov_deg: float) -> tuple[Tensor, Tensor]:
-    """Where points [B,K,n,3] lie in a level view, as `grid_sample` wants it, and whether they are in it [B,K,n]."""
+def _found(source: int, known: Tensor, points: Tensor, hfov_deg: float) -> tuple[Tensor, Tensor]:
+    """Values [B,C,K,n] of the view (source 0) or the panorama (1) at points [B,K,n,3], and whether they are in it."""
+    if source == 0:
+        return _in_view(known, points, hfov_deg)
+    return _in_panorama(known, points), torch.ones_like(points[..., 0], dtype=torch.bool)
+
+
+def _in_view(known: Tensor, points: Tensor, hfov_deg: float) -> tuple[Tensor, Tensor]:
+    """Values [B,C,K,n] of a level view [B,C,h,w] at points [B,K,n,3], and whether they are in it [B,K,n]."""
     reach = math.tan(math.radians(hfov_deg) / 2)
     depth = points[..., 0].clamp(min=1e-3) * reach
     place = torch.stack((-points[..., 1] / depth, -points[..., 2] / depth), dim=-1)
-    return place.clamp(-2, 2), (points[..., 0] > 1e-3) & (place.abs() <= 1).all(-1)
+    inside = (points[..., 0] > 1e-3) & (place.abs() <= 1).all(-1)
+    place = place.clamp(-2, 2).to(known)
+    return F.grid_sample(known, place, padding_mode="border", align_corners=False), inside
 
 
-def _in_panorama(points: Tensor, panorama: Tensor) -> Tensor:
-    """Latents [B,C,K,n] of a panorama at points [B,K,n,3]; its left and right edges are neighbours."""
+def _in_panorama(panorama: Tensor, points: Tensor) -> Tensor:
+    """Values [B,C,K,n] of a panorama at points [B,K,n,3]; its left and right edges are neighbours."""
     width = panorama.shape[-1]
     ahead, left, up = points.unbind(-1)
     across = -torch.atan2(left, ahead) / math.pi

@@ -28,12 +28,12 @@ from worldloop.models.video import (
     VideoSpec,
     VideoVAE,
     caption_batch,
-    flow_loss,
     load_checkpoint,
     save_checkpoint,
 )
 from worldloop.training.loop import LoopConfig, StepInput, local_device, train
-from worldloop.training.video.footage import ClipBatch, Footage, clip_batch, open_footage, styles
+from worldloop.training.video.clip_loss import ClipLoss
+from worldloop.training.video.footage import Footage, clip_batch, open_footage, styles
 from worldloop.training.video.weights import load_vae
 
 TEXT_BUCKETS = 2048
@@ -68,24 +68,6 @@ class BaseTraining:
     def __post_init__(self) -> None:
         if (self.vae is None) == (self.start is None):
             raise InputError("give either an autoencoder for a new base, or a base to train further")
-
-
-class ClipLoss(nn.Module):
-    """The flow-matching loss of training clips; context frames stay clean and do not count."""
-
-    def __init__(self, backbone: VideoBackbone, flow: FlowConfig) -> None:
-        super().__init__()
-        self.backbone, self.flow = backbone, flow
-
-    def forward(
-        self, batch: ClipBatch, condition: Condition | None, past: Condition | None, seed: int
-    ) -> Tensor:
-        """Loss per clip [B], with noise and noise levels drawn from the seed."""
-        context = self.backbone.context(batch.context, batch.panorama, past)
-        generator = torch.Generator(batch.target.device).manual_seed(seed)
-        return flow_loss(
-            lambda x, t: self.backbone(x, t, condition, context), batch.target, self.flow, generator
-        )
 
 
 def train_base(

@@ -40,6 +40,8 @@ class Footage:
     scenes: tuple[str, ...]
     actions: dict[str, tuple[float, float, float]]
     """Name -> forward m, left m, turn deg; in the order of the codes."""
+    pictures: tuple[np.ndarray, np.ndarray | None] | None = None
+    """uint8 [N,H,W,3] and the panoramas [N,H,2W,3], for trainings that look at pixels as well."""
 
     def starts(self, context: int, frames: int) -> np.ndarray:
         """int64 [K]: every present frame that has `context - 1` frames before and `frames` after it."""
@@ -56,8 +58,11 @@ def open_footage(
     progress: Callable[[int, int], None] | None = None,
     store: Path | None = None,
     detail: int = 1,
+    pictures: bool = False,
 ) -> Footage:
     """Encode datasets; the latents stay on the device. `store` is a folder that keeps them for the next time.
+
+    `pictures` keeps the pictures in memory as well: about 150 kB for each frame of 128 x 128 with its panorama.
 
     `detail`: how many times panoramas are enlarged first, as `ConditioningConfig.detail` has it.
 
@@ -103,14 +108,23 @@ def open_footage(
         np.concatenate(episode_numbers),
         tuple(sorted({s for c in opened for s in c.scenes})),
         {p.name: (p.forward, p.left, p.yaw_deg) for p in moving},
+        _pictures(opened, panorama) if pictures else None,
     )
+
+
+def _pictures(opened: Sequence[ActionClips], panorama: bool) -> tuple[np.ndarray, np.ndarray | None]:
+    front, around = (
+        np.concatenate([c.to_memory(video)[0] for c in opened]) if wanted else None
+        for video, wanted in ((FRONT, True), (PANORAMA, panorama))
+    )
+    assert front is not None
+    return front, around
 
 
 @torch.inference_mode()
 def encode(vae: VideoVAE, pictures: np.ndarray, device: torch.device | str = "cpu", times: int = 1) -> Tensor:
     """Latents float16 [B,C,h,w], on the device, of pictures uint8 [B,H,W,3], enlarged so many times before."""
-    frames = torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
-    return vae.to(device).encode(enlarged(frames, times)).half()
+    return vae.to(device).encode(enlarged(_scaled(pictures, device), times)).half()
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,12 +145,35 @@ class ClipBatch:
     """float32 [B,N,3], against the present camera: x ahead m, y left m, yaw rad."""
     poses: Tensor
     """float32 [B,T,3]."""
+    shown: Shown | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """Pictures float32 in [-1,1] of B clips: the present, and one target frame of each."""
+
+    view: Tensor
+    """[B,3,H,W]"""
+    around: Tensor | None
+    """[B,3,H,2W]"""
+    which: Tensor
+    """int64 [B], the target frame."""
+    truth: Tensor
+    """[B,3,H,W], what it shows."""
 
 
 def clip_batch(
-    footage: Footage, present: np.ndarray, context: int, frames: int, device: torch.device
+    footage: Footage,
+    present: np.ndarray,
+    context: int,
+    frames: int,
+    device: torch.device,
+    shown: np.ndarray | None = None,
 ) -> ClipBatch:
-    """The clips around the given present frames int64 [B]."""
+    """The clips around the given present frames int64 [B].
+
+    `shown` int64 [B]: a target frame of each clip (0..T-1) to look at, where the footage has pictures.
+    """
     past = present[:, None] + np.arange(1 - context, 1)
     ahead = present[:, None] + np.arange(1, frames + 1)
     led = np.concatenate([np.zeros((len(present), 1), np.int64), footage.codes[past[:, :-1]]], axis=1)
@@ -155,7 +192,26 @@ def clip_batch(
         tensor(footage.codes[ahead - 1], torch.int64),
         tensor(relative(footage.poses[past], footage.poses[present]), torch.float32),
         tensor(relative(footage.poses[ahead], footage.poses[present]), torch.float32),
+        None if shown is None else _shown(footage, present, shown, device),
     )
+
+
+def _shown(footage: Footage, present: np.ndarray, which: np.ndarray, device: torch.device) -> Shown | None:
+    if footage.pictures is None:
+        return None
+    front, around = footage.pictures
+    view, truth = front[present], front[present + 1 + which]
+    return Shown(
+        _scaled(view, device),
+        None if around is None else _scaled(around[present], device),
+        torch.from_numpy(which).to(device),
+        _scaled(truth, device),
+    )
+
+
+def _scaled(pictures: np.ndarray, device: torch.device | str) -> Tensor:
+    """uint8 [B,H,W,3] -> float32 [B,3,H,W] in [-1,1], on the device."""
+    return torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def styles(scenes: Iterable[str]) -> list[str]:

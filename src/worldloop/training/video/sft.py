@@ -32,7 +32,8 @@ from worldloop.models.video import (
     save_checkpoint,
 )
 from worldloop.training.loop import LoopConfig, StepInput, local_device, train
-from worldloop.training.video.base import TEXT_BUCKETS, ClipLoss
+from worldloop.training.video.base import TEXT_BUCKETS
+from worldloop.training.video.clip_loss import ClipLoss
 from worldloop.training.video.footage import ClipBatch, Footage, clip_batch, open_footage, styles
 
 CONTROLS = ("text", "code", "camera")
@@ -68,6 +69,8 @@ class SupervisedTraining:
     precision: str = "auto"
     latents: Path | None = None
     """A folder that keeps the encoded data for other trainings with the same autoencoder."""
+    sampling_steps: int | None = None
+    """Recommended in the file; None recommends what the base does."""
 
     def __post_init__(self) -> None:
         if self.control not in CONTROLS:
@@ -76,6 +79,11 @@ class SupervisedTraining:
             raise InputError("post-training needs at least one batch of examples, one epoch and rank 1")
         if self.control == "text":
             object.__setattr__(self, "detail", 1)
+
+    @property
+    def sharpens(self) -> bool:
+        """Whether pixels are trained on, too: controls with poses mend what they decode."""
+        return self.control != "text"
 
 
 def adapt(
@@ -134,6 +142,9 @@ def train_sft(
     """
     checkpoint = load_checkpoint(settings.base)
     backbone, spec, detail = checkpoint.backbone, checkpoint.spec, settings.detail
+    sampler, steps = spec.sampler, settings.sampling_steps
+    if steps is not None:
+        sampler = replace(sampler, steps=steps, levels=None)
     if footage is None:
         footage = open_footage(
             settings.data,
@@ -142,8 +153,10 @@ def train_sft(
             local_device(),
             store=settings.latents,
             detail=detail,
+            pictures=settings.sharpens,
         )
-        checkpoint.vae.cpu()
+    if settings.sharpens and footage.pictures is None:
+        raise InputError("this training looks at pixels; open the footage with its pictures")
     if footage.panoramas is not None and footage.panoramas.shape[-2] != detail * footage.latents.shape[-2]:
         raise InputError(f"panoramas are encoded at {detail} times their size for this training")
     if dict(footage.actions) != dict(spec.actions):
@@ -152,10 +165,10 @@ def train_sft(
     rank = adapt(backbone, settings.control, spec.actions, settings.rank, detail)
     frames = backbone.config.clip_frames
     chosen = examples(footage, frames, settings.examples, settings.seed)
-    steps = settings.epochs * len(chosen) // settings.batch
+    updates = settings.epochs * len(chosen) // settings.batch
     loop = LoopConfig(
-        steps=steps, batch=settings.batch, learning_rate=settings.learning_rate,
-        weight_decay=0.0, warmup=min(50, steps // 10 + 1), seed=settings.seed, precision=settings.precision,
+        steps=updates, batch=settings.batch, learning_rate=settings.learning_rate,
+        weight_decay=0.0, warmup=min(50, updates // 10 + 1), seed=settings.seed, precision=settings.precision,
     )  # fmt: skip
 
     def loss(model: nn.Module, given: StepInput) -> Tensor:
@@ -165,7 +178,8 @@ def train_sft(
         present = chosen[np.concatenate(order)[at]][given.rows]
         kept = torch.from_numpy(given.random.random(settings.batch)[given.rows] >= settings.dropped)
         seed = int(given.random.integers(2**62)) + given.rows.start
-        clips = clip_batch(footage, present, 1, frames, given.device)
+        which = given.random.integers(frames, size=settings.batch)[given.rows]
+        clips = clip_batch(footage, present, 1, frames, given.device, which if settings.sharpens else None)
         ahead, past = conditions(settings.control, clips, footage)
         return model(clips, replace(ahead, keep=kept.to(given.device)), past, seed).mean()
 
@@ -175,7 +189,10 @@ def train_sft(
         "control": settings.control,
         "clips": [len(footage.codes), len(chosen), settings.dropped, detail, asdict(flow)],
     }
-    facts = train(ClipLoss(backbone, flow), loss, loop, settings.out, progress, about=about)
+    vae = checkpoint.vae.to(local_device())
+    learner = ClipLoss(backbone, flow, vae.decode if settings.sharpens else None)
+    facts = train(learner, loss, loop, settings.out, progress, about=about)
+    vae.cpu()
     backbone.cpu().eval()
     total = sum(p.numel() for p in backbone.parameters())
     facts |= {
@@ -196,6 +213,7 @@ def train_sft(
         name=f"{spec.name.removesuffix('-base')}-lora-{settings.control}",
         control=settings.control,
         summary="a small latent video diffusion transformer, post-trained on actions (LoRA)",
+        sampler=sampler,
         training_scenes=tuple(sorted({*spec.training_scenes, *footage.scenes})),
         notes=f"Low-rank adaptation on {len(chosen)} clips with {settings.control} control.",
         extra={**spec.extra, "adaptation": remembered(facts)},

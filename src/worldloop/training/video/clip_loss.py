@@ -1,0 +1,70 @@
+"""What a video model learns from a clip: to undo noise, and to sharpen what it decodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from worldloop.models.video import Condition, FlowConfig, VideoBackbone, flow_loss
+from worldloop.models.video.context import Context
+from worldloop.models.video.flow import clean_of
+from worldloop.training.video.footage import ClipBatch
+
+
+class ClipLoss(nn.Module):
+    """The flow-matching loss of training clips; context frames stay clean and do not count.
+
+    With a decoder, and batches that show pictures, the error of one sharpened frame per clip is added. It trains
+    what sharpens alone: the decoded frame is taken as it is.
+    """
+
+    def __init__(
+        self, backbone: VideoBackbone, flow: FlowConfig, decode: Callable[[Tensor], Tensor] | None = None
+    ) -> None:
+        super().__init__()
+        self.backbone, self.flow = backbone, flow
+        self.decode = decode
+
+    def forward(
+        self, batch: ClipBatch, condition: Condition | None, past: Condition | None, seed: int
+    ) -> Tensor:
+        """Loss per clip [B], with noise and noise levels drawn from the seed."""
+        shown = batch.shown
+        pictures = None if shown is None else (shown.view, shown.around)
+        context = self.backbone.context(batch.context, batch.panorama, past, pictures=pictures)
+        generator = torch.Generator(batch.target.device).manual_seed(seed)
+        clean = batch.target
+
+        def velocity(x: Tensor, t: Tensor) -> Tensor:
+            nonlocal clean
+            v = self.backbone(x, t, condition, context)
+            clean = clean_of(x, v.detach(), t)
+            return v
+
+        loss = flow_loss(velocity, batch.target, self.flow, generator)
+        if shown is None or self.decode is None or condition is None:
+            return loss
+        return loss + self._sharpening(clean, batch, condition, context)
+
+    def _sharpening(self, clean: Tensor, batch: ClipBatch, condition: Condition, context: Context) -> Tensor:
+        """Error [B] of the frames that are shown, sharpened; 0 for clips without controls."""
+        shown, decode = batch.shown, self.decode
+        poses = self.backbone.conditioner.path(condition)
+        assert shown is not None and decode is not None
+        if poses is None:
+            return clean.new_zeros(len(clean))
+        rows = torch.arange(len(clean), device=clean.device)
+        with torch.no_grad():
+            decoded = decode(clean[rows, shown.which])
+        sharp = self.backbone.sharpened(decoded[:, None], poses[rows, shown.which][:, None], context)
+        error = picture_error(sharp[:, 0], shown.truth)
+        return error if condition.keep is None else error * condition.keep
+
+
+def picture_error(pictures: Tensor, truth: Tensor) -> Tensor:
+    """Mean absolute error [B] of pictures [B,3,H,W] and of their differences between neighbours, so edges count."""
+    error = pictures - truth
+    parts = (error, error.diff(dim=2), error.diff(dim=3))
+    return torch.stack([p.abs().flatten(1).mean(1) for p in parts]).sum(0)

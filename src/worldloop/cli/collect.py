@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--policy",
         default="mixed",
-        help="random, tour, orbit, uniform, or mixed of all (default: %(default)s)",
+        help="random, tour, orbit, uniform, heedless, or mixed of the first four (default: %(default)s)",
     )
     add("--frames", type=int, required=True, metavar="N", help="frames in all")
     add("--out", required=True, metavar="DIR", help="folder of the dataset")

@@ -14,7 +14,7 @@ from worldloop.studies.result import Arm, Reference, StudyResult, is_percent, is
 
 WIDTH, MARGIN, GAP = 880, 24, 28
 PANEL = (WIDTH - 2 * MARGIN - GAP) // 2
-PLOT_HEIGHT, ABOVE, BELOW, LEFT = 190, 34, 66, 46
+PLOT_HEIGHT, ABOVE, BELOW, LEFT = 190, 46, 66, 46
 """Of a panel: the plot itself, the space for its title, for the labels below it, and for the numbers beside it."""
 COLOURS = ("#2a5db0", "#c2571a", "#1b7a3d")
 DASHES = {"none": "2 3", "frozen": "7 3 1 3", "oracle": "9 4", "chance": "1 5"}

@@ -30,7 +30,7 @@ class CollectConfig:
     split: str = "train"
     styles: tuple[str, ...] = ("A",)
     policy: str = "mixed"
-    """`random`, `tour`, `orbit`, `uniform`, or `mixed` of all."""
+    """`random`, `tour`, `orbit`, `uniform`, `heedless`, or `mixed` of the first four."""
     scenes: int | None = None
     """Scenes of each style, as far as there are episodes for them; None: `EPISODES_PER_SCENE` decides."""
     episode_frames: int = 32

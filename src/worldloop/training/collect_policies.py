@@ -125,6 +125,9 @@ class UniformWalk(_Walker):
 class RandomWalk(_Walker):
     """Keeps walking or turning for a drawn number of steps and turns away from what is in the way."""
 
+    STEPS = (2, 11)
+    """Fewest steps ahead in a row, and one more than the most."""
+
     def __init__(self, loaded: LoadedScene, rng: np.random.Generator) -> None:
         super().__init__(loaded, rng)
         self._action = LEFT
@@ -132,18 +135,34 @@ class RandomWalk(_Walker):
         self._heedless = False
 
     def act(self, place: Place, blocked: bool) -> str:
-        if self._left == 0:
-            if self._action == FORWARD:
-                self._action = LEFT if self.rng.random() < 0.5 else RIGHT
-                self._left = 1 + min(int(self.rng.geometric(0.4)), 8)
-            else:
-                self._action, self._left = FORWARD, int(self.rng.integers(2, 11))
-                self._heedless = bool(self.rng.random() < BUMPS)
+        self._go_on()
         if self._action == FORWARD and (blocked or (not self._heedless and self.blocked_ahead(place))):
             # Towards the freer side, and at least as far as there is room for a walk.
             free = {side: max(reach(self.loaded, place, side * a) for a in (45.0, 90.0)) for side in (1, -1)}
             self._action = LEFT if free[1] + self.rng.uniform(-0.1, 0.1) > free[-1] else RIGHT
             self._left = int(self.rng.integers(2, 7))
+        self._left -= 1
+        return self._action
+
+    def _go_on(self) -> None:
+        """Draw what to do next, where the last thing is done."""
+        if self._left:
+            return
+        if self._action == FORWARD:
+            self._action = LEFT if self.rng.random() < 0.5 else RIGHT
+            self._left = 1 + min(int(self.rng.geometric(0.4)), 8)
+        else:
+            self._action, self._left = FORWARD, int(self.rng.integers(*self.STEPS))
+            self._heedless = bool(self.rng.random() < BUMPS)
+
+
+class HeedlessWalk(RandomWalk):
+    """Walks and turns whatever is in the way, so that there are collisions to learn from."""
+
+    STEPS = (1, 6)
+
+    def act(self, place: Place, blocked: bool) -> str:
+        self._go_on()
         self._left -= 1
         return self._action
 
@@ -277,4 +296,5 @@ POLICIES: dict[str, type[RandomWalk] | type[TourWalk] | type[OrbitWalk] | type[U
     "tour": TourWalk,
     "orbit": OrbitWalk,
     "uniform": UniformWalk,
+    "heedless": HeedlessWalk,
 }

@@ -23,6 +23,8 @@ FEWEST = 40
 """A mesh of fewer triangles stays as it is."""
 GRIP = 1000
 """Stiffness of the gripper, N/m."""
+DAMPING = 0.2
+"""Share of the motors' damping that stays."""
 MATERIALS = ("white", "off_white", "black", "green", "light_blue")
 # Bodies that can touch something: (type, attributes). Measured by eye on the meshes; a little inside them.
 SHAPES: dict[str, tuple[dict[str, str], ...]] = {
@@ -47,6 +49,8 @@ FINGER: tuple[dict[str, str], ...] = (
         "pos": "0 0.0045 0.0445",
         "friction": "1.5 0.05 0.002",
         "condim": "6",
+        "solref": "0.006 1",
+        "solimp": "0.98 0.995 0.001",
     },
 )
 CREDITS = """# Credits
@@ -59,7 +63,7 @@ package's LICENSE.
 
 Changes: meshes to draw were joined by body and simplified with meshoptimizer to {faces} triangles; collision meshes
 were replaced by capsules and boxes; visual parts, keyframes and lights were taken out of the MJCF; gravity is
-compensated; the gripper closes ten times as firmly; a site marks the point between the fingertips.
+compensated; the gripper closes ten times as firmly and the motors are damped less; a site marks the point between the fingertips.
 """
 
 
@@ -167,6 +171,10 @@ def moved(model: ElementTree.Element) -> None:
     # Ten times as firm: one newton a finger lets a lifted block turn.
     gripper.set("gainprm", f"{0.04 * GRIP / 255:.9f} 0 0")
     gripper.set("biasprm", f"0 {-GRIP} -30")
+    # With stronger damping, implicit integration lets what is held slip out of the moving hand.
+    for motor in model.findall("actuator/general[@joint]"):
+        _, stiffness, damping = (float(v) for v in motor.get("biasprm", "").split())
+        motor.set("biasprm", f"0 {stiffness:g} {DAMPING * damping:g}")
 
 
 def main() -> None:

@@ -47,7 +47,7 @@ def compile_model(kinds: tuple[str, ...]) -> Any:
     mujoco = mujoco_module()
     source = (resources.files("worldloop.envs.tabletop") / "data" / "panda.xml").read_text()
     root = ElementTree.fromstring(source)
-    option = {"timestep": str(TIMESTEP), "integrator": "implicitfast", "cone": "elliptic", "impratio": "10"}
+    option = {"timestep": str(TIMESTEP), "integrator": "Euler", "cone": "elliptic", "impratio": "10"}
     ElementTree.SubElement(root, "option", option)
     world = root.find("worldbody")
     assert world is not None
@@ -66,7 +66,7 @@ def compile_model(kinds: tuple[str, ...]) -> Any:
 
 def _shapes(kind: str) -> list[dict[str, str]]:
     """Geoms in the thing's frame, whose origin is the middle of its bottom."""
-    grasped = {"condim": "4", "friction": "1.2 0.03 0.001"}
+    grasped = {"condim": "4", "friction": "1.2 0.03 0.001", "solref": "0.006 1", "solimp": "0.98 0.995 0.001"}
     if kind == "block":
         return [{"type": "box", "size": f"{HALF} {HALF} {HALF}", "pos": f"0 0 {HALF}", "mass": "0.05", **grasped}]
     if kind == "peg":

@@ -42,7 +42,7 @@ SHAPES: dict[str, tuple[dict[str, str], ...]] = {
     "right_finger": (),
 }
 FINGER: tuple[dict[str, str], ...] = (
-    {"type": "box", "size": "0.010 0.0065 0.018", "pos": "0 0.0125 0.018"},
+    {"type": "box", "size": "0.0075 0.0065 0.018", "pos": "0 0.0125 0.018"},  # pads touch first
     {
         "type": "box",
         "size": "0.0085 0.004 0.0085",

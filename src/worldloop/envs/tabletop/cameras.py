@@ -58,7 +58,7 @@ def _looking(eye: tuple[float, float, float], target: tuple[float, float, float]
     return tuple(tuple(map(float, row)) for row in pose)
 
 
-THIRD = Camera(_looking((1.12, -0.34, 0.72), (0.48, 0.0, 0.06)), 48.0)
+THIRD = Camera(_looking((1.12, -0.34, 0.72), (0.50, 0.0, 0.05)), 42.0)
 """In front of the arm, to its right, looking down at the table."""
 
 

@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from worldloop.actions.gripper import gripper_delta_vocabulary, gripper_vocabulary
 from worldloop.core import Action, InputError, Vocabulary
-from worldloop.envs.tabletop.physics import Physics
+from worldloop.envs.tabletop.physics import SPEED, Physics
 
 DOWN = Rotation.from_euler("x", 180, degrees=True)
 """The hand straight down with its fingers opening along y: roll, pitch and yaw are turns from there."""
@@ -24,6 +24,8 @@ VOCABULARIES: dict[str, Vocabulary] = {
 `delta`: one command of 0.05 s relative to the present setpoint."""
 LONGEST, LINGER = 60, 10
 """Commands of 0.05 s that a waypoint may take, and those it may wait for the hand after the setpoint is there."""
+LOW = 0.06
+"""Metres above the table below which a waypoint is approached slowly: the hand is among the things."""
 NEAR = 0.004
 """Metres at which the hand counts as arrived."""
 
@@ -60,8 +62,10 @@ def carry_out(physics: Physics, mode: str, action: Action) -> None:
         physics.tick(place, rotation, grip)
         return
     waited = 0
+    low = max(float(place[2]), float(physics.setpoint[0][2])) < LOW
+    speed = SPEED * (0.4 if low else 1.0)
     for number in range(LONGEST):
-        physics.tick(place, rotation, grip)
+        physics.tick(place, rotation, grip, speed)
         goal, turn = physics.setpoint
         there = np.linalg.norm(goal - place) < 1e-6 and (rotation * turn.inv()).magnitude() < 1e-6
         waited += bool(there)

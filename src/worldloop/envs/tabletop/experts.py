@@ -13,8 +13,8 @@ import numpy as np
 
 from worldloop.envs.tabletop.layout import BUTTON_TOP, BUTTON_TRAVEL, HALF, PEG_LENGTH, SOCKET_HEIGHT, STAND_HEIGHT
 
-OPEN, CLOSED, NARROW = 1.0, 0.0, 0.35
-"""Grips; `NARROW` makes a broad front of both fingers to push with."""
+OPEN, CLOSED = 1.0, 0.0
+"""Grips."""
 ABOVE = 0.12
 """Metres between the hand on its way and what it will do."""
 TIP = 0.008
@@ -77,8 +77,8 @@ def push(block: np.ndarray, target: np.ndarray) -> Commands:
     back = end - along * 0.02
     low = block[2] + 0.014
     return _commands(
-        (*start, low + ABOVE, yaw, NARROW), (*start, low, yaw, NARROW), (*end, low, yaw, NARROW),
-        (*back, low + ABOVE + 0.08, yaw, NARROW),
+        (*start, low + ABOVE, yaw, CLOSED), (*start, low, yaw, CLOSED), (*end, low, yaw, CLOSED),
+        (*back, low + ABOVE + 0.08, yaw, CLOSED),
     )  # fmt: skip
 
 

@@ -96,7 +96,7 @@ def draw(
             jy = (np.float32(cell >> 2) - np.float32(1.5)) * half * spread
             for axis in range(3):
                 point = rays[ORG + axis, lane] + far * rays[DIR + axis, lane]
-                shadow[ORG + axis, lane] = point + np.float32(1e-3) * world[axis, lane]
+                shadow[ORG + axis, lane] = point + np.float32(3e-3) * world[axis, lane]
                 aim = lamp[axis] - point
                 if axis == 0:
                     aim += jx
@@ -139,7 +139,7 @@ def draw(
             # Light from the room: more from above, a little from a window behind the camera.
             room = np.float32(0.25) + np.float32(0.17) * nz + np.float32(0.06) * nx - np.float32(0.05) * ny
             light = direct + room
-            label[pixel] = part * 64 + material + (1 << 20) * (0 if lit else 1)
+            label[pixel] = part * 64 + material
             red, green, blue = albedo[material, 0], albedo[material, 1], albedo[material, 2]
             if material == TEXTURED:
                 far = rays[FAR, lane]

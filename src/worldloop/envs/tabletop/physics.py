@@ -99,14 +99,16 @@ class Physics:
         for _ in range(4):  # things settle on the table
             self.tick(self._goal, self._turn, 1.0)
 
-    def tick(self, position: np.ndarray, rotation: Rotation, grip: float) -> None:
+    def tick(
+        self, position: np.ndarray, rotation: Rotation, grip: float, speed: float = SPEED
+    ) -> None:
         """One command of 0.05 s: steer the hand towards a place [3] (metres) and a rotation; grip 1 is open.
 
-        The setpoint moves by at most `SPEED` metres and `TURN` radians.
+        The setpoint moves by at most `speed` metres and `TURN` radians.
         """
         way = np.asarray(position, float) - self._goal
         far = max(float(np.linalg.norm(way)), 1e-9)
-        self._goal = self._goal + way * min(1.0, min(SPEED, EASE * far + 0.001) / far)
+        self._goal = self._goal + way * min(1.0, min(speed, EASE * far + 0.001) / far)
         turn = (rotation * self._turn.inv()).as_rotvec()
         self._turn = (
             Rotation.from_rotvec(turn * min(1.0, TURN / max(float(np.linalg.norm(turn)), 1e-9))) * self._turn

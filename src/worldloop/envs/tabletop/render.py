@@ -87,10 +87,10 @@ class TableRenderer:
                 self._rows[i] = physics.body_pose(part.body)[:3]
         self._scene.move(self._rows)
 
-    def draw(self, pose: np.ndarray, size: int = 128, hfov_deg: float = 48.0, antialias: bool = True) -> Frame:
+    def draw(self, pose: np.ndarray, size: int = 128, hfov_deg: float = 42.0, antialias: bool = True) -> Frame:
         """The picture from a camera at `pose` [4,4]; depth in metres along the optical axis, ids as above.
 
-        antialias: average four rays where parts, materials or shadows meet; depth and ids stay unfiltered.
+        antialias: average four rays where parts or materials meet; depth and ids stay unfiltered.
         """
         if not 8 <= size <= 2048 or not 1 <= hfov_deg <= 170:
             raise InputError(f"cannot draw {size} pixels with a field of view of {hfov_deg} degrees")

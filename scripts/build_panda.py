@@ -48,6 +48,7 @@ FINGER: tuple[dict[str, str], ...] = (
         "size": "0.0085 0.004 0.0085",
         "pos": "0 0.0045 0.0445",
         "friction": "1.5 0.05 0.002",
+        "priority": "1",  # its friction holds, not the greater of two: what slides well is still gripped well
         "condim": "6",
         "solref": "0.006 1",
         "solimp": "0.98 0.995 0.001",

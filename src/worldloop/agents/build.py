@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from worldloop.agents.goal_seeking import GoalConfig, GoalProposer, GoalReviser, GoalViews
+from worldloop.agents.manipulator import ManipulationProposer, ManipulationReviser, ManipulatorConfig
 from worldloop.agents.orbit import OrbitConfig, OrbitProposer
 from worldloop.agents.perception.answerer import shipped_recogniser_path
 from worldloop.agents.perception.service import Perception
@@ -27,6 +28,19 @@ def shared_perception() -> Perception:
 def heuristic(task: str) -> Agent:
     """The scripted agent of a task: it knows how to look, and revises by what a model imagines."""
     return _agent(task, "heuristic", None)
+
+
+def manipulator(
+    task: str, pick: float = 0.025, place: float = 0.025, push: float = 0.05, press: float = 0.045
+) -> Agent:
+    """The scripted agent of manipulation. pick, place, push, press: how badly it aims, metres (standard deviation)."""
+    if task != "manipulation":
+        raise InputError(f"agent 'manipulator' knows manipulation, not {task!r}")
+    if not all(0 <= aim <= 1 for aim in (pick, place, push, press)):
+        raise InputError("agent 'manipulator': errors of aim lie between 0 and 1 metre")
+    config = ManipulatorConfig(pick, place, push, press)
+    proposer, reviser = ManipulationProposer(config), ManipulationReviser(config)
+    return Agent("manipulator", "scripted (no VLM), aims badly on purpose", proposer, reviser, settings=asdict(config))
 
 
 def random(task: str) -> Agent:
@@ -50,6 +64,10 @@ def _content_hash(path: Path) -> str:
 
 
 def _agent(task: str, name: str, proposer: Proposer | None) -> Agent:
+    if task == "manipulation":
+        if proposer is not None:
+            raise InputError(f"agent {name!r} proposes named primitives; manipulation needs --agent manipulator")
+        return manipulator(task)
     perception = shared_perception()
     reviser: Reviser
     if task == "active-recognition":
@@ -69,5 +87,5 @@ def _agent(task: str, name: str, proposer: Proposer | None) -> Agent:
         settings = {"goal": asdict(views.config)}
         return Agent(name, "scripted (no VLM)", proposer or GoalProposer(views), reviser, settings=settings)
     raise InputError(
-        f"agent {name!r} knows active-recognition and image-goal, not {task!r}; register your own agent"
+        f"agent {name!r} knows active-recognition, image-goal and manipulation, not {task!r}; register your own agent"
     )

@@ -67,18 +67,18 @@ def place(target: np.ndarray, height: float, clear: float = 0.0) -> Commands:
 
 
 def push(block: np.ndarray, target: np.ndarray) -> Commands:
-    """Over the place behind the block, down, through to the target, up."""
+    """Over the place behind the block, down, through to the target, back and up."""
     way = target[:2] - block[:2]
     along = way / max(float(np.linalg.norm(way)), 1e-9)
     yaw = math.degrees(math.atan2(along[1], along[0]))
     yaw = (yaw + 90) % 180 - 90
     start = block[:2] - along * (HALF + 0.045)
     end = target[:2] - along * (HALF + 0.0085)
-    back = end - along * 0.02
+    back = end - along * 0.08  # first of all away: a finger that rises along the block throws it forward
     low = block[2] + 0.014
     return _commands(
         (*start, low + ABOVE, yaw, CLOSED), (*start, low, yaw, CLOSED), (*end, low, yaw, CLOSED),
-        (*back, low + ABOVE + 0.08, yaw, CLOSED),
+        (*back, low + 0.10, yaw, CLOSED),
     )  # fmt: skip
 
 

@@ -51,7 +51,7 @@ def compile_model(kinds: tuple[str, ...]) -> Any:
     ElementTree.SubElement(root, "option", option)
     world = root.find("worldbody")
     assert world is not None
-    table = {"name": "table", "type": "box", "size": "0.4 0.6 0.02", "pos": "0.45 0 -0.02", "friction": "0.6"}
+    table = {"name": "table", "type": "box", "size": "0.4 0.6 0.02", "pos": "0.45 0 -0.02", "friction": "0.4"}
     ElementTree.SubElement(world, "geom", table)
     for number, kind in enumerate(kinds):
         body = ElementTree.SubElement(world, "body", {"name": f"thing{number}"})
@@ -66,7 +66,8 @@ def compile_model(kinds: tuple[str, ...]) -> Any:
 
 def _shapes(kind: str) -> list[dict[str, str]]:
     """Geoms in the thing's frame, whose origin is the middle of its bottom."""
-    grasped = {"condim": "4", "friction": "1.2 0.03 0.001", "solref": "0.006 1", "solimp": "0.98 0.995 0.001"}
+    # On a rougher table, the friction of the fingers could press a block down faster than they push it on.
+    grasped = {"condim": "4", "friction": "0.4 0.02 0.001", "solref": "0.006 1", "solimp": "0.98 0.995 0.001"}
     if kind == "block":
         return [{"type": "box", "size": f"{HALF} {HALF} {HALF}", "pos": f"0 0 {HALF}", "mass": "0.05", **grasped}]
     if kind == "peg":

@@ -73,6 +73,7 @@ class TableRenderer:
         self._normals = np.concatenate([p.surface.normals for p in parts])
         self._paint = np.concatenate([p.surface.paint + p.first_paint for p in parts]).astype(np.int32)
         self._albedo = (np.array(albedo) ** 2.2).astype(np.float32)
+        self._lit = self._albedo.copy()
         self._gloss = np.full(len(albedo), 0.10, np.float32)
         self._gloss[:_ARM] = 0.02, 0.0, 0.05
         self._gloss[_ARM : _ARM + len(ARM_PAINT)] = 0.22
@@ -81,7 +82,11 @@ class TableRenderer:
         self._rows = np.tile(np.eye(4, dtype=np.float32)[:3], (len(parts), 1, 1))
 
     def move(self, physics: Physics) -> None:
-        """Put every part where the physics has it now."""
+        """Put every part where the physics has it now; a button that was pressed is dark."""
+        self._albedo[:] = self._lit
+        for number, thing in enumerate(physics.layout.things):
+            if thing.name in physics.presses:
+                self._albedo[_ARM + len(ARM_PAINT) + 2 * number] = self._lit[_DARK]
         for i, part in enumerate(self._parts):
             if part.body:
                 self._rows[i] = physics.body_pose(part.body)[:3]

@@ -97,13 +97,21 @@ class _Library:
         self.intersect16 = self._address("rtcIntersect16")
         self.occluded16 = self._address("rtcOccluded16")
         self.coherent, self.incoherent = _arguments(_COHERENT), _arguments(0)
-        self.all_lanes = np.full(LANES, -1, np.int32)
+        self.all_lanes = _aligned(LANES)
+        self.all_lanes[:] = -1
 
     def _address(self, name: str) -> int:
         address = ctypes.cast(getattr(self.c, name), ctypes.c_void_p).value
         if address is None:
             raise InputError(_HELP)
         return address
+
+
+def _aligned(count: int) -> np.ndarray:
+    """int32 [count] on a 64-byte boundary, as Embree wants masks: packets that meet moving parts fail without."""
+    store = np.zeros(count + 16, np.int32)
+    shift = (-(store.ctypes.data // 4)) % 16
+    return store[shift : shift + count]
 
 
 def _arguments(flags: int) -> np.ndarray:

@@ -5,7 +5,6 @@ from worldloop.core import Agent, Registry
 AGENTS: Registry[Agent] = Registry("agent")
 for _name, _attribute, _summary in (
     ("heuristic", "heuristic", "the task's scripted proposer; revises by imagined views"),
-    ("manipulator", "manipulator", "manipulation: a scripted expert that aims badly; revises by imagined views"),
     ("random", "random", "random plans; the same reviser"),
     ("enumerate", "enumerate_", "one plan for each primitive; the same reviser"),
     ("beam", "beam", "plans that end far apart; the same reviser"),

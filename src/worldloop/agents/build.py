@@ -30,19 +30,6 @@ def heuristic(task: str) -> Agent:
     return _agent(task, "heuristic", None)
 
 
-def manipulator(
-    task: str, pick: float = 0.025, place: float = 0.025, push: float = 0.05, press: float = 0.045
-) -> Agent:
-    """The scripted agent of manipulation. pick, place, push, press: how badly it aims, metres (standard deviation)."""
-    if task != "manipulation":
-        raise InputError(f"agent 'manipulator' knows manipulation, not {task!r}")
-    if not all(0 <= aim <= 1 for aim in (pick, place, push, press)):
-        raise InputError("agent 'manipulator': errors of aim lie between 0 and 1 metre")
-    config = ManipulatorConfig(pick, place, push, press)
-    proposer, reviser = ManipulationProposer(config), ManipulationReviser(config)
-    return Agent("manipulator", "scripted (no VLM), aims badly on purpose", proposer, reviser, settings=asdict(config))
-
-
 def random(task: str) -> Agent:
     """Random plans, the same reviser."""
     return _agent(task, "random", RandomProposer())
@@ -66,8 +53,13 @@ def _content_hash(path: Path) -> str:
 def _agent(task: str, name: str, proposer: Proposer | None) -> Agent:
     if task == "manipulation":
         if proposer is not None:
-            raise InputError(f"agent {name!r} proposes named primitives; manipulation needs --agent manipulator")
-        return manipulator(task)
+            raise InputError(
+                f"agent {name!r} proposes named primitives; manipulation needs --agent heuristic"
+            )
+        config, words = ManipulatorConfig(), "scripted (no VLM), aims badly on purpose"
+        return Agent(
+            name, words, ManipulationProposer(config), ManipulationReviser(config), settings=asdict(config)
+        )
     perception = shared_perception()
     reviser: Reviser
     if task == "active-recognition":

@@ -144,7 +144,9 @@ class ManipulationProposer:
         """The expert's waypoints towards places that are off."""
         config, rng = self.config, situation.draw("aim", number, step)
         error, twist = rng.normal(0, config.aim(step), 2), rng.normal(0, config.yaw_deg)
-        aimed = goal.things[int(step[-1])] if step.startswith("press") else goal.things[step in ("place", "push")]
+        aimed = (
+            goal.things[int(step[-1])] if step.startswith("press") else goal.things[step in ("place", "push")]
+        )
         places = dict(progress.places)
         places[aimed] = places[aimed] + np.array([*error, 0.0, 0.0])
         commands = phase(goal.family, step, goal.things, places)
@@ -205,9 +207,7 @@ class ManipulationReviser:
         return progress.places[goal.things[1]][:3] + np.array([0.0, 0.0, height + HALF])
 
     @staticmethod
-    def _darkened(
-        situation: Situation, goal: TableGoal, progress: _Progress, picture: np.ndarray
-    ) -> float:
+    def _darkened(situation: Situation, goal: TableGoal, progress: _Progress, picture: np.ndarray) -> float:
         """A pressed button goes dark: 1 for the right one, -2 for another one of the goal."""
         score = 0.0
         for i, name in enumerate(goal.things):
@@ -215,4 +215,3 @@ class ManipulationReviser:
             dark = before >= 5 and after < 0.25 * before
             score += dark * (1.0 if progress.step == f"press-{i}" else -2.0)
         return score
-

@@ -13,7 +13,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from worldloop.core import Budgets, Candidate, Environment, Episode, Goal, InputError, Observation, Outcome, Score, derive_seed
+from worldloop.core import (
+    Budgets,
+    Candidate,
+    Environment,
+    Episode,
+    Goal,
+    InputError,
+    Observation,
+    Outcome,
+    Score,
+    derive_seed,
+)
 from worldloop.envs.tabletop.goals import distance, failed, succeeded
 from worldloop.envs.tabletop.layout import load_layout, scene_id
 from worldloop.envs.tabletop.world import TabletopWorld
@@ -30,7 +41,7 @@ class Manipulation:
     privileges: tuple[str, ...] = ()
     agent_sees = ("depth", "gripper")
     """A depth camera and the arm's own sense of where its hand is."""
-    default_agent = "manipulator"
+    default_agent = "heuristic"
 
     def episodes(self, split: str) -> list[Episode]:
         """The fixed list of a split, or of an episode file; InputError for an unknown one."""

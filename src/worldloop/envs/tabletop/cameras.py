@@ -48,7 +48,9 @@ class Camera:
         return self.matrix[:3, 3] + self.rays(pixels, shape) * np.asarray(depth, float)[..., None]
 
 
-def _looking(eye: tuple[float, float, float], target: tuple[float, float, float]) -> tuple[tuple[float, ...], ...]:
+def _looking(
+    eye: tuple[float, float, float], target: tuple[float, float, float]
+) -> tuple[tuple[float, ...], ...]:
     forward = np.subtract(target, eye)
     forward /= np.linalg.norm(forward)
     right = np.cross(forward, (0, 0, 1.0))

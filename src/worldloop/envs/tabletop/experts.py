@@ -11,7 +11,14 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from worldloop.envs.tabletop.layout import BUTTON_TOP, BUTTON_TRAVEL, HALF, PEG_LENGTH, SOCKET_HEIGHT, STAND_HEIGHT
+from worldloop.envs.tabletop.layout import (
+    BUTTON_TOP,
+    BUTTON_TRAVEL,
+    HALF,
+    PEG_LENGTH,
+    SOCKET_HEIGHT,
+    STAND_HEIGHT,
+)
 
 OPEN, CLOSED = 1.0, 0.0
 """Grips."""

@@ -56,7 +56,11 @@ def _pushed(physics: Physics) -> bool:
 
 def _stacked(physics: Physics) -> bool:
     first, second = (_middle(physics, physics.place(n)) for n in physics.layout.goal)
-    return _gap(physics) < STACKED + 0.003 and abs(first[2] - second[2] - 2 * HALF) < 0.006 and _released(physics)
+    return (
+        _gap(physics) < STACKED + 0.003
+        and abs(first[2] - second[2] - 2 * HALF) < 0.006
+        and _released(physics)
+    )
 
 
 def _placed(physics: Physics) -> bool:

@@ -85,7 +85,9 @@ def draw(
             length = one / np.sqrt(max(nx * nx + ny * ny + nz * nz, np.float32(1e-12)))
             facing = zero
             for axis in range(3):
-                n = (turns[part, axis, 0] * nx + turns[part, axis, 1] * ny + turns[part, axis, 2] * nz) * length
+                n = (
+                    turns[part, axis, 0] * nx + turns[part, axis, 1] * ny + turns[part, axis, 2] * nz
+                ) * length
                 world[axis, lane] = n
                 facing += n * rays[DIR + axis, lane]
             if facing > zero:
@@ -143,15 +145,38 @@ def draw(
             red, green, blue = albedo[material, 0], albedo[material, 1], albedo[material, 2]
             if material == TEXTURED:
                 far = rays[FAR, lane]
-                s = (rays[ORG, lane] + far * dx) * repeat * np.float32(TEXELS) + np.float32(64 * TEXELS) - half
-                r = (rays[ORG + 1, lane] + far * dy) * repeat * np.float32(TEXELS) + np.float32(64 * TEXELS) - half
+                s = (
+                    (rays[ORG, lane] + far * dx) * repeat * np.float32(TEXELS)
+                    + np.float32(64 * TEXELS)
+                    - half
+                )
+                r = (
+                    (rays[ORG + 1, lane] + far * dy) * repeat * np.float32(TEXELS)
+                    + np.float32(64 * TEXELS)
+                    - half
+                )
                 i, j = int(s), int(r)
                 s, r = s - np.float32(i), r - np.float32(j)
                 i0, j0, i1, j1 = i & 127, j & 127, (i + 1) & 127, (j + 1) & 127
                 a, b, c, e = (one - s) * (one - r), s * (one - r), (one - s) * r, s * r
-                red *= a * texture[j0, i0, 0] + b * texture[j0, i1, 0] + c * texture[j1, i0, 0] + e * texture[j1, i1, 0]
-                green *= a * texture[j0, i0, 1] + b * texture[j0, i1, 1] + c * texture[j1, i0, 1] + e * texture[j1, i1, 1]
-                blue *= a * texture[j0, i0, 2] + b * texture[j0, i1, 2] + c * texture[j1, i0, 2] + e * texture[j1, i1, 2]
+                red *= (
+                    a * texture[j0, i0, 0]
+                    + b * texture[j0, i1, 0]
+                    + c * texture[j1, i0, 0]
+                    + e * texture[j1, i1, 0]
+                )
+                green *= (
+                    a * texture[j0, i0, 1]
+                    + b * texture[j0, i1, 1]
+                    + c * texture[j1, i0, 1]
+                    + e * texture[j1, i1, 1]
+                )
+                blue *= (
+                    a * texture[j0, i0, 2]
+                    + b * texture[j0, i1, 2]
+                    + c * texture[j1, i0, 2]
+                    + e * texture[j1, i1, 2]
+                )
             rgb[pixel, 0] = tone[min(TONE_STEPS, int(np.sqrt(max(red * light + shine, zero)) * scale))]
             rgb[pixel, 1] = tone[min(TONE_STEPS, int(np.sqrt(max(green * light + shine, zero)) * scale))]
             rgb[pixel, 2] = tone[min(TONE_STEPS, int(np.sqrt(max(blue * light + shine, zero)) * scale))]

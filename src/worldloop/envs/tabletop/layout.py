@@ -104,7 +104,9 @@ def _draw(family: str, rng: np.random.Generator) -> tuple[tuple[Thing, ...], tup
         place = rng.uniform(LOWER, UPPER)
         yaw = float(rng.uniform(-12, 12)) if kind == "block" else 0.0
         # Rounded, so that a layout reads well and is the same wherever it is drawn.
-        things.append(Thing(kind, colour, (round(float(place[0]), 4), round(float(place[1]), 4)), round(yaw, 2)))
+        things.append(
+            Thing(kind, colour, (round(float(place[0]), 4), round(float(place[1]), 4)), round(yaw, 2))
+        )
     if family == "push":  # a block that is pushed on an edge turns away: one of its sides faces the way
         (x0, y0), (x1, y1) = things[0].position, things[1].position
         yaw = math.degrees(math.atan2(y1 - y0, x1 - x0)) + things[0].yaw_deg / 2

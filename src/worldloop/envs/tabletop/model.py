@@ -69,7 +69,9 @@ def _shapes(kind: str) -> list[dict[str, str]]:
     # On a rougher table, the friction of the fingers could press a block down faster than they push it on.
     grasped = {"condim": "4", "friction": "0.4 0.02 0.001", "solref": "0.006 1", "solimp": "0.98 0.995 0.001"}
     if kind == "block":
-        return [{"type": "box", "size": f"{HALF} {HALF} {HALF}", "pos": f"0 0 {HALF}", "mass": "0.05", **grasped}]
+        return [
+            {"type": "box", "size": f"{HALF} {HALF} {HALF}", "pos": f"0 0 {HALF}", "mass": "0.05", **grasped}
+        ]
     if kind == "peg":
         size, pos = f"{PEG_RADIUS} {PEG_LENGTH / 2}", f"0 0 {PEG_LENGTH / 2}"
         return [{"type": "cylinder", "size": size, "pos": pos, "mass": "0.04", **grasped}]

@@ -99,9 +99,7 @@ class Physics:
         for _ in range(4):  # things settle on the table
             self.tick(self._goal, self._turn, 1.0)
 
-    def tick(
-        self, position: np.ndarray, rotation: Rotation, grip: float, speed: float = SPEED
-    ) -> None:
+    def tick(self, position: np.ndarray, rotation: Rotation, grip: float, speed: float = SPEED) -> None:
         """One command of 0.05 s: steer the hand towards a place [3] (metres) and a rotation; grip 1 is open.
 
         The setpoint moves by at most `speed` metres and `TURN` radians.
@@ -201,7 +199,10 @@ class Physics:
     def touches_hand(self, name: str) -> bool:
         """Whether a thing is in contact with the fingers or the hand (privileged)."""
         number = next(i for i, t in enumerate(self.layout.things) if t.name == name)
-        body, hand = self._bodies[number], {self.model.body(n).id for n in ("hand", "left_finger", "right_finger")}
+        body, hand = (
+            self._bodies[number],
+            {self.model.body(n).id for n in ("hand", "left_finger", "right_finger")},
+        )
         owner = self.model.geom_bodyid
         pairs = [{int(owner[a]), int(owner[b])} for a, b in self.data.contact.geom]
         return any(body in pair and pair & hand for pair in pairs)

@@ -59,7 +59,10 @@ class TableRenderer:
     def __init__(self, layout: Layout) -> None:
         parts = [_Part("", s, r, m, 0) for s, m, r in _static()]
         parts += [_Part(n, s, r, _ARM, ROBOT_ID) for n, s, r in _arm()]
-        look, albedo = look_of(layout.split), [(1.0, 1.0, 1.0), (0.42, 0.43, 0.45), (0.16, 0.16, 0.17), *ARM_PAINT]
+        look, albedo = (
+            look_of(layout.split),
+            [(1.0, 1.0, 1.0), (0.42, 0.43, 0.45), (0.16, 0.16, 0.17), *ARM_PAINT],
+        )
         for number, thing in enumerate(layout.things):
             for suffix, surface, rays in _thing(thing.kind):
                 # Dark parts of a thing have a material of their own after its colour.
@@ -92,7 +95,9 @@ class TableRenderer:
                 self._rows[i] = physics.body_pose(part.body)[:3]
         self._scene.move(self._rows)
 
-    def draw(self, pose: np.ndarray, size: int = 128, hfov_deg: float = 42.0, antialias: bool = True) -> Frame:
+    def draw(
+        self, pose: np.ndarray, size: int = 128, hfov_deg: float = 42.0, antialias: bool = True
+    ) -> Frame:
         """The picture from a camera at `pose` [4,4]; depth in metres along the optical axis, ids as above.
 
         antialias: average four rays where parts or materials meet; depth and ids stay unfiltered.

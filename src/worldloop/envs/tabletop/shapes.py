@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from itertools import pairwise
 
 import numpy as np
 
@@ -43,7 +44,9 @@ class Surface:
 @cache
 def arm_surfaces() -> dict[str, Surface]:
     """Body name -> what is drawn of the arm; `paint` indexes `ARM_PAINT`."""
-    with np.load(resources.files("worldloop.envs.tabletop") / "data" / "panda.npz", allow_pickle=False) as data:
+    with np.load(
+        resources.files("worldloop.envs.tabletop") / "data" / "panda.npz", allow_pickle=False
+    ) as data:
         corners, normals = data["corners"] * np.float32(1e-4), data["normals"].astype(np.float32)
         normals /= np.maximum(np.linalg.norm(normals, axis=2, keepdims=True), 1e-6)
         body, paint = data["body"], data["material"].astype(np.int32)
@@ -116,7 +119,9 @@ def box(low: Sequence[float], high: Sequence[float], bevel: float = 0.0) -> Surf
     for axis in range(3):
         u, v = (axis + 1) % 3, (axis + 2) % 3
         for s in signs:
-            ring = [s * unit[axis] + a * unit[u] + b * unit[v] for a, b in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
+            ring = [
+                s * unit[axis] + a * unit[u] + b * unit[v] for a, b in ((-1, -1), (1, -1), (1, 1), (-1, 1))
+            ]
             add([vertex(r, axis) for r in ring], [s * unit[axis]] * 4)
             for t in signs if bevel else ():  # the edge between this face and the one along u
                 ends = [s * unit[axis] + t * unit[u] + w * unit[v] for w in signs]
@@ -137,7 +142,7 @@ def turned(profile: Sequence[tuple[float, float]], paint: int = 0) -> Surface:
     circle[-1] = circle[0]
     up = np.array([0.0, 0.0, 1.0])
     corners, normals = [], []
-    for (r0, z0), (r1, z1) in zip(profile, profile[1:]):
+    for (r0, z0), (r1, z1) in pairwise(profile):
         slope = np.array([z1 - z0, r0 - r1]) / max(math.hypot(z1 - z0, r1 - r0), 1e-9)
         if len(profile) == 2:
             slope = np.array([0.0, 1.0])
@@ -157,7 +162,10 @@ def turned(profile: Sequence[tuple[float, float]], paint: int = 0) -> Surface:
 
 def _rounded(radius: float, bottom: float, top: float, edge: float) -> list[tuple[float, float]]:
     """The profile of a cylinder with a rounded upper edge."""
-    bend = [(radius - edge * (1 - math.cos(a)), top - edge * (1 - math.sin(a))) for a in (0, math.pi / 4, math.pi / 2)]
+    bend = [
+        (radius - edge * (1 - math.cos(a)), top - edge * (1 - math.sin(a)))
+        for a in (0, math.pi / 4, math.pi / 2)
+    ]
     return [(radius, bottom), *bend, (0.0, top)]
 
 

@@ -70,7 +70,7 @@ def test_the_agent_sees_where_things_are(index):
         true = world.physics.place(name)[:3, 3]
         np.testing.assert_allclose(locate(situation.observation, name)[:3], true, atol=0.008)
         if name.endswith("block"):
-            assert gap(situation.observation.rgb, name, true + [0, 0, 0.02]) < 0.012
+            assert gap(situation.observation.rgb, name, true + np.array([0, 0, 0.02])) < 0.012
 
 
 def test_what_is_not_there_is_not_seen():
@@ -102,7 +102,7 @@ def test_the_reviser_takes_the_plan_that_works():
     layout = world.layout
     places = {t.name: np.array([*world.physics.place(t.name)[:3, 3], t.yaw_deg]) for t in layout.things}
     good = phase(layout.family, "pick", layout.goal, places)
-    plans = [world.vocabulary.plan(good + [0, e, 0, 0, 0, 0, 0]) for e in (0.06, 0.0, -0.06)]
+    plans = [world.vocabulary.plan(good + np.array([0, e, 0, 0, 0, 0, 0])) for e in (0.06, 0.0, -0.06)]
     simulator = world.simulator()
 
     def imagining(model: str) -> list[Candidate]:
@@ -121,7 +121,10 @@ def test_the_reviser_sees_which_button_went_dark():
     layout = world.layout
     places = {t.name: np.array([*world.physics.place(t.name)[:3, 3], 0.0]) for t in layout.things}
     steps = [phase("press", s, layout.goal, places) for s in PHASES["press"]]
-    plans = [world.vocabulary.plan(s) for s in (steps[0] + [0.05, 0.05, 0, 0, 0, 0, 0], steps[1], steps[0])]
+    plans = [
+        world.vocabulary.plan(s)
+        for s in (steps[0] + np.array([0.05, 0.05, 0, 0, 0, 0, 0]), steps[1], steps[0])
+    ]
     frames = [world.simulator().rollout(p) for p in plans]
     candidates = [Candidate(p, rollout=Rollout(f)) for p, f in zip(plans, frames)]
     decision = asyncio.run(agent.reviser.revise(situation, candidates))

@@ -23,11 +23,11 @@ from worldloop.envs.tabletop.layout import HALF, STAND_HEIGHT
 class ManipulatorConfig:
     """How badly the proposer aims (standard deviations), and what the reviser takes for a difference."""
 
-    pick: float = 0.025
+    pick: float = 0.032
     """Metres along the table, each way."""
-    place: float = 0.025
-    push: float = 0.05
-    press: float = 0.045
+    place: float = 0.032
+    push: float = 0.055
+    press: float = 0.052
     yaw_deg: float = 8.0
     rather: float = 0.006
     """Metres by which another plan must end nearer than the first."""
@@ -50,17 +50,72 @@ class _Progress:
     places: dict[str, np.ndarray]
 
 
+class _Planner:
+    """Turns progress into waypoints."""
+
+    def __init__(self, config: ManipulatorConfig) -> None:
+        self.config = config
+
+    def rows(
+        self, situation: Situation, goal: TableGoal, progress: _Progress, number: int | None
+    ) -> np.ndarray:
+        """float64 [L,7]: the rest of the phase and what comes after it; aimed well when `number` is None."""
+        rows: list[np.ndarray] = []
+        step, at = progress.step, progress.number
+        here = np.asarray(situation.observation.extra["gripper"], float)
+        while len(rows) < situation.horizon:
+            commands = self._aimed(situation, goal, progress, step, number)
+            if step == progress.step and at > 0:
+                commands = self._from_here(commands, step, at, here)
+            rows += list(commands[at:])
+            if step == "pick":
+                step, at = "place", 0
+            else:  # nothing more to do: stay
+                rows += [rows[-1]] * situation.horizon
+        return np.array(rows[: situation.horizon])
+
+    def _aimed(
+        self, situation: Situation, goal: TableGoal, progress: _Progress, step: str, number: int | None
+    ) -> np.ndarray:
+        """The expert's waypoints towards places that are off."""
+        config, error, twist = self.config, np.zeros(2), 0.0
+        if number is not None:
+            rng = situation.draw("aim", number, step)
+            error, twist = rng.normal(0, config.aim(step), 2), rng.normal(0, config.yaw_deg)
+        aimed = (
+            goal.things[int(step[-1])] if step.startswith("press") else goal.things[step in ("place", "push")]
+        )
+        places = dict(progress.places)
+        places[aimed] = places[aimed] + np.array([*error, 0.0, 0.0])
+        commands = phase(goal.family, step, goal.things, places)
+        if step in ("pick", "place"):
+            commands[:, 5] += twist
+        return commands
+
+    @staticmethod
+    def _from_here(commands: np.ndarray, step: str, at: int, here: np.ndarray) -> np.ndarray:
+        """Waypoints that open, close or rise do so where the hand is, not where this plan would have gone."""
+        out = commands.copy()
+        stay = {"pick": 2, "place": 2, "push": 3}.get(step, 2)
+        if at >= stay:
+            out[stay:, :2] = here[:2]
+            out[stay:, 5] = here[5]
+        if step in ("pick", "place") and at == 2:
+            out[2, 2] = here[2]
+        return out
+
+
 class ManipulationProposer:
     """M plans of L waypoints: what is left of the present phase, then the next phase, each plan aimed anew."""
 
     def __init__(self, config: ManipulatorConfig) -> None:
-        self.config = config
+        self.config, self.planner = config, _Planner(config)
 
     async def propose(self, situation: Situation) -> list[Candidate]:
         """All plans are equally likely to be good; nothing but real views, depth and the hand's own place is used."""
         goal = read_goal(situation.goal)
         progress = await situation.compute(self._progress, situation, goal)
-        plans = [self._plan(situation, goal, progress, m) for m in range(situation.rollouts)]
+        plans = [self.planner.rows(situation, goal, progress, m) for m in range(situation.rollouts)]
         details = {"phase": progress.step, "waypoint": progress.number}
         low, high = np.array(situation.vocabulary.low), np.array(situation.vocabulary.high)
         return [
@@ -122,56 +177,12 @@ class ManipulationProposer:
             elif name not in progress.places:  # never seen: guess the middle of the table
                 progress.places[name] = np.array([0.5, 0.1 * (2 * i - 1), 0.0, 0.0])
 
-    def _plan(self, situation: Situation, goal: TableGoal, progress: _Progress, number: int) -> np.ndarray:
-        """float64 [L,7]: the rest of the phase and what comes after it."""
-        rows: list[np.ndarray] = []
-        step, at = progress.step, progress.number
-        here = np.asarray(situation.observation.extra["gripper"], float)
-        while len(rows) < situation.horizon:
-            commands = self._aimed(situation, goal, progress, step, number)
-            if step == progress.step and at > 0:
-                commands = self._from_here(commands, step, at, here)
-            rows += list(commands[at:])
-            if step == "pick":
-                step, at = "place", 0
-            else:  # nothing more to do: stay
-                rows += [rows[-1]] * situation.horizon
-        return np.array(rows[: situation.horizon])
-
-    def _aimed(
-        self, situation: Situation, goal: TableGoal, progress: _Progress, step: str, number: int
-    ) -> np.ndarray:
-        """The expert's waypoints towards places that are off."""
-        config, rng = self.config, situation.draw("aim", number, step)
-        error, twist = rng.normal(0, config.aim(step), 2), rng.normal(0, config.yaw_deg)
-        aimed = (
-            goal.things[int(step[-1])] if step.startswith("press") else goal.things[step in ("place", "push")]
-        )
-        places = dict(progress.places)
-        places[aimed] = places[aimed] + np.array([*error, 0.0, 0.0])
-        commands = phase(goal.family, step, goal.things, places)
-        if step in ("pick", "place"):
-            commands[:, 5] += twist
-        return commands
-
-    @staticmethod
-    def _from_here(commands: np.ndarray, step: str, at: int, here: np.ndarray) -> np.ndarray:
-        """Waypoints that open, close or rise do so where the hand is, not where this plan would have gone."""
-        out = commands.copy()
-        stay = {"pick": 2, "place": 2, "push": 3}.get(step, 2)
-        if at >= stay:
-            out[stay:, :2] = here[:2]
-            out[stay:, 5] = here[5]
-        if step in ("pick", "place") and at == 2:
-            out[2, 2] = here[2]
-        return out
-
 
 class ManipulationReviser:
     """Takes the plan whose last imagined picture shows the thing nearest to where it should be by then."""
 
     def __init__(self, config: ManipulatorConfig) -> None:
-        self.config = config
+        self.config, self.planner = config, _Planner(config)
 
     async def revise(self, situation: Situation, candidates: Sequence[Candidate]) -> Decision:
         """Scores are minus metres (for buttons 1 when the right one went dark); the first plan without pictures."""
@@ -193,16 +204,14 @@ class ManipulationReviser:
         picture = candidate.rollout.frames[-1].rgb
         if progress.step.startswith("press"):
             return self._darkened(situation, goal, progress, picture)
-        last = np.array(candidate.plan.actions[-1].values)
-        place = self._wanted(goal, progress, last)
-        found = gap(picture, goal.things[0], place)
+        found = gap(picture, goal.things[0], self._wanted(situation, goal, progress))
         return -(self.config.unseen if found is None else min(found, self.config.unseen))
 
-    @staticmethod
-    def _wanted(goal: TableGoal, progress: _Progress, last: np.ndarray) -> np.ndarray:
-        """float64 [3]: where the thing's middle should be in the end."""
-        if progress.step == "pick":
-            return last[:3]  # in the hand
+    def _wanted(self, situation: Situation, goal: TableGoal, progress: _Progress) -> np.ndarray:
+        """float64 [3]: where the thing's middle should be in the end. The same for all plans: a picture in which
+        nothing moves tells none of them from the others."""
+        if progress.step == "pick":  # in the hand, wherever a well aimed plan brings it
+            return self.planner.rows(situation, goal, progress, None)[-1, :3]
         height = {"stack": 2 * HALF, "pick-place": STAND_HEIGHT}.get(goal.family, 0.0)
         return progress.places[goal.things[1]][:3] + np.array([0.0, 0.0, height + HALF])
 

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import math
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from worldloop.actions.gripper import gripper_delta_vocabulary, gripper_vocabulary
 from worldloop.core import Action, InputError, Vocabulary
-from worldloop.envs.tabletop.physics import SPEED, Physics
+from worldloop.envs.tabletop.physics import EASE, SPEED, TURN, Physics
 
 DOWN = Rotation.from_euler("x", 180, degrees=True)
 """The hand straight down with its fingers opening along y: roll, pitch and yaw are turns from there."""
 LOWER, UPPER = (0.30, -0.35, 0.005), (0.72, 0.35, 0.45)
-Mode = Literal["waypoint", "absolute", "delta"]
 VOCABULARIES: dict[str, Vocabulary] = {
     "waypoint": gripper_vocabulary(LOWER, UPPER, tilt_deg=30.0, yaw_deg=90.0, name="gripper-waypoint"),
     "absolute": gripper_vocabulary(LOWER, UPPER, tilt_deg=30.0, yaw_deg=90.0),
-    "delta": gripper_delta_vocabulary(),
+    "delta": gripper_delta_vocabulary(SPEED, math.degrees(TURN)),
 }
 """`waypoint`: go there, however long it takes (up to 3 s). `absolute`: one command of 0.05 s towards there.
 `delta`: one command of 0.05 s relative to the present setpoint."""
@@ -65,7 +64,7 @@ def carry_out(physics: Physics, mode: str, action: Action) -> None:
     low = max(float(place[2]), float(physics.setpoint[0][2])) < LOW
     speed = SPEED * (0.4 if low else 1.0)
     for number in range(LONGEST):
-        physics.tick(place, rotation, grip, speed)
+        physics.tick(place, rotation, grip, speed, EASE)
         goal, turn = physics.setpoint
         there = np.linalg.norm(goal - place) < 1e-6 and (rotation * turn.inv()).magnitude() < 1e-6
         waited += bool(there)

@@ -20,7 +20,7 @@ REST = np.array([0.0, -0.35, 0.0, -2.35, 0.0, 2.0, math.pi / 4])
 SPEED, TURN = 0.025, math.radians(12)
 """Most metres and radians that the setpoint moves in one command."""
 EASE = 0.4
-"""Share of the rest of the way that the setpoint moves at most, so that the hand comes to a soft stop."""
+"""Share of its way that the setpoint moves at most towards a waypoint, so that the hand comes to a soft stop."""
 DAMPING, ROUNDS = 0.02, 4
 """Of the least squares of the inverse kinematics, and its iterations in one command."""
 PRESSED = 0.6
@@ -99,14 +99,16 @@ class Physics:
         for _ in range(4):  # things settle on the table
             self.tick(self._goal, self._turn, 1.0)
 
-    def tick(self, position: np.ndarray, rotation: Rotation, grip: float, speed: float = SPEED) -> None:
+    def tick(
+        self, position: np.ndarray, rotation: Rotation, grip: float, speed: float = SPEED, ease: float = 1.0
+    ) -> None:
         """One command of 0.05 s: steer the hand towards a place [3] (metres) and a rotation; grip 1 is open.
 
-        The setpoint moves by at most `speed` metres and `TURN` radians.
+        The setpoint moves by at most `speed` metres and `TURN` radians, and by at most the share `ease` of its way.
         """
         way = np.asarray(position, float) - self._goal
         far = max(float(np.linalg.norm(way)), 1e-9)
-        self._goal = self._goal + way * min(1.0, min(speed, EASE * far + 0.001) / far)
+        self._goal = self._goal + way * min(1.0, min(speed, ease * far + 0.001) / far)
         turn = (rotation * self._turn.inv()).as_rotvec()
         self._turn = (
             Rotation.from_rotvec(turn * min(1.0, TURN / max(float(np.linalg.norm(turn)), 1e-9))) * self._turn

@@ -44,9 +44,8 @@ class Surface:
 @cache
 def arm_surfaces() -> dict[str, Surface]:
     """Body name -> what is drawn of the arm; `paint` indexes `ARM_PAINT`."""
-    with np.load(
-        resources.files("worldloop.envs.tabletop") / "data" / "panda.npz", allow_pickle=False
-    ) as data:
+    path = str(resources.files("worldloop.envs.tabletop") / "data" / "panda.npz")
+    with np.load(path, allow_pickle=False) as data:
         corners, normals = data["corners"] * np.float32(1e-4), data["normals"].astype(np.float32)
         normals /= np.maximum(np.linalg.norm(normals, axis=2, keepdims=True), 1e-6)
         body, paint = data["body"], data["material"].astype(np.int32)

@@ -1,12 +1,11 @@
 """Manipulation: push, stack, press and pick and place at a table, told in words.
 
 After World-In-World (arXiv 2510.18135): four families, 7-DoF commands, K = 15 decisions, success by a predicate of
-the state. A command here is a
-waypoint, carried out until the hand is there, so that 15 commands suffice for every family (eight at most are needed).
-A plan has L = 4 of them because that is one phase of every family (above, down, close, lift; over, down, open, up;
-behind, down, through, up): a plan shows its outcome at its end. The first one is carried out, then the agent looks again.
-M = 3 plans as in navigation: enough that choosing matters, few enough to simulate. The paper's planners (a VLM, a
-diffusion policy) use other L and M.
+the state. A command here is a waypoint, carried out until the hand is there, so that 15 commands suffice for every
+family (eight at most are needed). A plan has L = 4 of them because that is one phase of every family (above, down,
+close, lift; over, down, open, up; behind, down, through, back): a plan shows its outcome at its end. The first one is
+carried out, then the agent looks again. M = 3 plans as in navigation: enough that choosing matters, few enough to
+simulate. The paper's planners (a VLM, a diffusion policy) use other L and M.
 """
 
 from __future__ import annotations

@@ -144,6 +144,24 @@ def test_score_and_done_follow_the_state():
     assert task.done(world, episode) and score.success and score.metrics["distance"] == 0
 
 
+def test_controls_answer_plans_of_commands():
+    _, world, _, situation = start()
+    plans = [world.vocabulary.plan([(0.5, y, 0.2, 0, 0, 0, 1)]) for y in (0.1, -0.1)]
+    simulator = world.simulator()
+
+    def ask(model: str, which: int) -> np.ndarray:
+        query = Query((situation.observation,), (), plans[which], which, simulator, (plans[1 - which],))
+        return MODELS.create(model).simulate([query])[0].frames[0].rgb
+
+    truth = [ask("oracle", i) for i in (0, 1)]
+    assert not np.array_equal(*truth)
+    np.testing.assert_array_equal(ask("shuffled", 0), truth[1])
+    np.testing.assert_array_equal(ask("blind", 0), ask("blind", 1))
+    assert not np.array_equal(ask("oracle-wrong", 0), truth[0])
+    blurred = ask("oracle-blur", 0)
+    assert np.abs(blurred.astype(int) - truth[0]).mean() < np.abs(blurred.astype(int) - truth[1]).mean()
+
+
 @pytest.mark.parametrize("model", ["pointcloud", "rotate-only"])
 def test_models_that_cannot_answer_say_so(model):
     _, world, _, situation = start()

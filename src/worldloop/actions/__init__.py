@@ -3,7 +3,12 @@
 from worldloop.actions.camera import CameraTranslator, DeltaTranslator, path_matrices, relative_motion
 from worldloop.actions.codes import NAVIGATION_CODES, CodeTranslator
 from worldloop.actions.control import Control, Translator
-from worldloop.actions.gripper import BinnedGripperTranslator, DenseGripperTranslator, gripper_vocabulary
+from worldloop.actions.gripper import (
+    BinnedGripperTranslator,
+    DenseGripperTranslator,
+    gripper_delta_vocabulary,
+    gripper_vocabulary,
+)
 from worldloop.actions.keyboard import (
     WASD,
     WORLDPLAY,
@@ -30,6 +35,7 @@ __all__ = [
     "Translator",
     "WorldPlayTranslator",
     "camera_matrix",
+    "gripper_delta_vocabulary",
     "gripper_vocabulary",
     "intended_path",
     "parse_key_script",

@@ -20,17 +20,35 @@ FIELDS = ("x", "y", "z", "roll", "pitch", "yaw", "grip")
 
 
 def gripper_vocabulary(
-    lower: tuple[float, float, float] = (0.2, -0.5, 0.0), upper: tuple[float, float, float] = (0.8, 0.5, 0.6)
+    lower: tuple[float, float, float] = (0.2, -0.5, 0.0),
+    upper: tuple[float, float, float] = (0.8, 0.5, 0.6),
+    tilt_deg: float = 180.0,
+    yaw_deg: float = 180.0,
+    name: str = "gripper",
 ) -> Vocabulary:
-    """The box of absolute gripper commands within scene bounds (metres); angles -180..180, grip 0..1."""
+    """The box of absolute gripper commands within scene bounds (metres); grip 0 is closed, 1 is open.
+
+    Roll and pitch lie within +-tilt_deg, yaw within +-yaw_deg.
+    """
     if not all(a < b for a, b in zip(lower, upper)):
         raise InputError(f"scene bounds are upside down: {lower} to {upper}")
+    if not (0 < tilt_deg <= 180 and 0 < yaw_deg <= 180):
+        raise InputError(f"angles are bounded by 0 to 180 degrees, got {tilt_deg} and {yaw_deg}")
     return Vocabulary(
-        "gripper",
+        name,
         fields=FIELDS,
-        low=(*lower, -180.0, -180.0, -180.0, 0.0),
-        high=(*upper, 180.0, 180.0, 180.0, 1.0),
+        low=(*lower, -tilt_deg, -tilt_deg, -yaw_deg, 0.0),
+        high=(*upper, tilt_deg, tilt_deg, yaw_deg, 1.0),
     )
+
+
+def gripper_delta_vocabulary(metres: float = 0.05, degrees: float = 15.0) -> Vocabulary:
+    """The box of relative gripper commands: moves of up to `metres` and `degrees` on each axis; grip as above."""
+    if not (metres > 0 and 0 < degrees <= 180):
+        raise InputError(f"steps are above 0 metres and 0 to 180 degrees, got {metres} and {degrees}")
+    bound = (*(metres,) * 3, *(degrees,) * 3)
+    low = (*(-b for b in bound), 0.0)
+    return Vocabulary("gripper-delta", fields=FIELDS, low=low, high=(*bound, 1.0))
 
 
 def _values(plan: Plan) -> np.ndarray:

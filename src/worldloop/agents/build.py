@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from worldloop.agents.goal_seeking import GoalConfig, GoalProposer, GoalReviser, GoalViews
+from worldloop.agents.manipulator import ManipulationProposer, ManipulationReviser, ManipulatorConfig
 from worldloop.agents.orbit import OrbitConfig, OrbitProposer
 from worldloop.agents.perception.answerer import shipped_recogniser_path
 from worldloop.agents.perception.service import Perception
@@ -50,6 +51,15 @@ def _content_hash(path: Path) -> str:
 
 
 def _agent(task: str, name: str, proposer: Proposer | None) -> Agent:
+    if task == "manipulation":
+        if proposer is not None:
+            raise InputError(
+                f"agent {name!r} proposes named primitives; manipulation needs --agent heuristic"
+            )
+        config, words = ManipulatorConfig(), "scripted (no VLM), aims badly on purpose"
+        return Agent(
+            name, words, ManipulationProposer(config), ManipulationReviser(config), settings=asdict(config)
+        )
     perception = shared_perception()
     reviser: Reviser
     if task == "active-recognition":
@@ -69,5 +79,5 @@ def _agent(task: str, name: str, proposer: Proposer | None) -> Agent:
         settings = {"goal": asdict(views.config)}
         return Agent(name, "scripted (no VLM)", proposer or GoalProposer(views), reviser, settings=settings)
     raise InputError(
-        f"agent {name!r} knows active-recognition and image-goal, not {task!r}; register your own agent"
+        f"agent {name!r} knows active-recognition, image-goal and manipulation, not {task!r}; register your own agent"
     )

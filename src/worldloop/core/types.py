@@ -38,7 +38,8 @@ class Observation:
     extra: Mapping[str, Array] = field(default_factory=dict)
     """Further named arrays. `panorama_depth` float32 [h,2h] is the range along each ray in metres;
     `target_box` float32 [4] is x0, y0, x1, y1 in pixels of `rgb`; `collided` bool [] says that the last
-    action was blocked."""
+    action was blocked; `gripper` float64 [7] is where an arm feels its hand to be (x, y, z in metres, roll,
+    pitch, yaw in degrees, opening 0..1)."""
 
     def without(self, *names: str) -> Observation:
         """A copy that lacks the named fields or extras."""

@@ -18,6 +18,8 @@ GUARDED = {
     "pose": "true_pose",
     "segmentation": "simulator",
     "panorama_segmentation": "simulator",
+    "wrist_depth": "true_depth",
+    "wrist_segmentation": "simulator",
     "target_box": "true_boxes",
 }
 """Field or extra of an observation -> the privilege it takes to read it."""

@@ -1,4 +1,4 @@
-"""Worlds to act in: houses, scenes of your own."""
+"""Worlds to act in: houses, scenes of your own, an arm at a table."""
 
 from __future__ import annotations
 

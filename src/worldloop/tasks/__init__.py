@@ -13,5 +13,10 @@ TASKS.register(
     "worldloop.tasks.image_goal:ImageGoal",
     "go where the goal picture was taken, and stop there",
 )
+TASKS.register(
+    "manipulation",
+    "worldloop.tasks.manipulation:Manipulation",
+    "push, stack, press, and pick and place with a Franka arm, as told",
+)
 
 __all__ = ["TASKS"]

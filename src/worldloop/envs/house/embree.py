@@ -11,6 +11,7 @@ import ctypes.util
 import importlib.util
 import threading
 import weakref
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ HIT_U, HIT_V, PRIM, GEOM, INSTANCE = 15, 16, 17, 18, 19
 ROWS = 24
 
 _TRIANGLE, _INDEX, _VERTEX = 0, 0, 1
+_INSTANCE, _FLOAT3X4_ROWS = 121, 0x9134
 _UINT3, _FLOAT3 = 0x5003, 0x9003
 _VERSION_MAJOR = 1
 _NATIVE_PACKETS = ((16, 34), (8, 33), (4, 32))
@@ -79,6 +81,8 @@ class _Library:
             "rtcReleaseGeometry": (None, [pointer]),
             "rtcCommitScene": (None, [pointer]),
             "rtcReleaseScene": (None, [pointer]),
+            "rtcSetGeometryInstancedScene": (None, [pointer, pointer]),
+            "rtcSetGeometryTransform": (None, [pointer, uint, ctypes.c_int, pointer]),
         }
         for name, (result, arguments) in signatures.items():
             function = getattr(self.c, name)
@@ -93,13 +97,21 @@ class _Library:
         self.intersect16 = self._address("rtcIntersect16")
         self.occluded16 = self._address("rtcOccluded16")
         self.coherent, self.incoherent = _arguments(_COHERENT), _arguments(0)
-        self.all_lanes = np.full(LANES, -1, np.int32)
+        self.all_lanes = _aligned(LANES)
+        self.all_lanes[:] = -1
 
     def _address(self, name: str) -> int:
         address = ctypes.cast(getattr(self.c, name), ctypes.c_void_p).value
         if address is None:
             raise InputError(_HELP)
         return address
+
+
+def _aligned(count: int) -> np.ndarray:
+    """int32 [count] on a 64-byte boundary, as Embree wants masks: packets that meet moving parts fail without."""
+    store = np.zeros(count + 16, np.int32)
+    shift = (-(store.ctypes.data // 4)) % 16
+    return store[shift : shift + count]
 
 
 def _arguments(flags: int) -> np.ndarray:
@@ -154,23 +166,65 @@ class RayScene:
 
     def calls(self) -> np.ndarray:
         """int64 [7]: addresses for compiled code, at the positions `SCENE` to `CAMERA`."""
+        return _calls(self.address)
+
+
+class MovingScene:
+    """Rigid parts that are moved between pictures. Any number of threads may trace, but not while parts move."""
+
+    def __init__(self, parts: Sequence[RayScene]) -> None:
+        """parts: what moves as one; a hit's row `INSTANCE` is an index into them. They may be shared."""
         lib = library()
-        return np.array(
-            [
-                self.address,
-                lib.intersect16,
-                lib.occluded16,
-                lib.coherent.ctypes.data,
-                lib.incoherent.ctypes.data,
-                lib.all_lanes.ctypes.data,
-                lib.intersect_camera,
-            ],
-            np.int64,
-        )
+        c = lib.c
+        self._parts = tuple(parts)  # kept alive: the scene only points at them
+        self.address: int = c.rtcNewScene(lib.device)
+        self._geometries = []
+        for part in parts:
+            geometry = c.rtcNewGeometry(lib.device, _INSTANCE)
+            c.rtcSetGeometryInstancedScene(geometry, part.address)
+            c.rtcAttachGeometry(self.address, geometry)
+            c.rtcReleaseGeometry(geometry)  # the scene holds it
+            self._geometries.append(geometry)
+        self._finalizer = weakref.finalize(self, c.rtcReleaseScene, self.address)
+        self.move(np.tile(np.eye(4, dtype=np.float32)[:3], (len(self._parts), 1, 1)))
+
+    def move(self, transforms: np.ndarray) -> None:
+        """transforms: float32 [P,3,4], part to world."""
+        lib = library()
+        rows = np.ascontiguousarray(transforms, np.float32)
+        if rows.shape != (len(self._parts), 3, 4):
+            raise InputError(f"{len(self._parts)} parts need as many 3x4 transforms, got {rows.shape}")
+        for geometry, row in zip(self._geometries, rows):
+            lib.c.rtcSetGeometryTransform(geometry, 0, _FLOAT3X4_ROWS, row.ctypes.data)
+            lib.c.rtcCommitGeometry(geometry)
+        lib.c.rtcCommitScene(self.address)
+        error = lib.c.rtcGetDeviceError(lib.device)
+        if error:
+            raise WorldloopError(f"Embree failed to move {len(rows)} parts (error {error})")
+
+    def calls(self) -> np.ndarray:
+        """int64 [7]: addresses for compiled code, at the positions `SCENE` to `CAMERA`."""
+        return _calls(self.address)
+
+
+def _calls(scene: int) -> np.ndarray:
+    lib = library()
+    return np.array(
+        [
+            scene,
+            lib.intersect16,
+            lib.occluded16,
+            lib.coherent.ctypes.data,
+            lib.incoherent.ctypes.data,
+            lib.all_lanes.ctypes.data,
+            lib.intersect_camera,
+        ],
+        np.int64,
+    )
 
 
 SCENE, INTERSECT, OCCLUDED, COHERENT, INCOHERENT, VALID, CAMERA = range(7)
-"""Positions within `RayScene.calls()`; `INTERSECT` and `OCCLUDED` take 16 rays, `CAMERA` takes `library().lanes`."""
+"""Positions within `calls()`; `INTERSECT` and `OCCLUDED` take 16 rays, `CAMERA` takes `library().lanes`."""
 
 
 def _call_embree(typingctx: Any, function: Any, valid: Any, scene: Any, rays: Any, arguments: Any) -> Any:

@@ -179,7 +179,8 @@ class Client:
             settings["logprobs"] = True
         if (shape := form.response_format(config.structured)) is not None:
             settings["response_format"] = shape
-        noted, sent = [], []
+        noted: list[dict[str, Any]] = []
+        sent: list[dict[str, Any]] = []
         for role, parts in dialogue:
             if all(isinstance(p, str) for p in parts):
                 noted.append({"role": role, "content": "".join(map(str, parts))})

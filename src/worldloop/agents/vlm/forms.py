@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import GenericAlias
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, StringConstraints, WithJsonSchema, create_model
@@ -63,7 +64,12 @@ def _action_type(vocabulary: Vocabulary, stops: bool) -> Any:
     return Annotated[list[float], Field(min_length=size, max_length=size)]
 
 
-def _example_plan(vocabulary: Vocabulary, stops: bool, length: int) -> list[Any]:
+def _list_of(item: Any) -> Any:
+    """`list[item]` for a type that is known at run time only."""
+    return GenericAlias(list, (item,))
+
+
+def _example_plan(vocabulary: Vocabulary, length: int) -> list[Any]:
     if vocabulary.discrete:
         names = usable_actions(vocabulary, False)
         return [names[i % len(names)] for i in range(length)]
@@ -95,13 +101,10 @@ def plan_of(said: Sequence[Any], situation: Situation, stops: bool, exact: bool)
 
 def proposal_form(situation: Situation, stops: bool) -> Form[Any, list[Plan]]:
     """Up to M plans of L actions; equal ones are merged by the proposer."""
-    kind = list[Annotated[list[_action_type(situation.vocabulary, stops)], Field(min_length=1)]]  # type: ignore[misc]
-    model = create_model(
-        "Proposal",
-        why=(Why, ...),
-        plans=(Annotated[kind, Field(min_length=1, max_length=situation.rollouts)], ...),
-    )
-    plan = _example_plan(situation.vocabulary, stops, situation.horizon)
+    kind = _list_of(_list_of(_action_type(situation.vocabulary, stops)))
+    limits = Field(min_length=1, max_length=situation.rollouts)
+    model = create_model("Proposal", why=(Why, ...), plans=(kind, limits))
+    plan = _example_plan(situation.vocabulary, situation.horizon)
 
     def check(said: Any) -> list[Plan]:
         return [plan_of(p, situation, stops, exact=True) for p in said.plans]
@@ -118,7 +121,7 @@ def revision_form(situation: Situation, plans: Sequence[Plan], stops: bool) -> F
         why=(Why, ...),
         scores=(Annotated[list[score], Field(min_length=count, max_length=count)], ...),
         choice=(Annotated[int, Field(ge=1, le=count)] | None, ...),
-        plan=(list[action] | None, ...),  # type: ignore[valid-type]
+        plan=(_list_of(action) | None, ...),
     )
 
     def check(said: Any) -> Revision:

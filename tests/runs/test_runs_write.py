@@ -272,7 +272,7 @@ def test_a_full_disk_leaves_the_journal_as_it_was(tmp_path: Path, monkeypatch: p
             raise OSError(28, "No space left on device")
 
         with monkeypatch.context() as patch:
-            patch.setattr("worldloop.runs.journal.os.write", full)
+            patch.setattr("worldloop.runs.lines.os.write", full)
             with pytest.raises(RunFolderError, match="No space left on device; free space"):
                 writer.write_episode(*entry(1))
         assert (tmp_path / "journal.jsonl").read_bytes() == before

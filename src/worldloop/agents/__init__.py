@@ -10,5 +10,10 @@ for _name, _attribute, _summary in (
     ("beam", "beam", "plans that end far apart; the same reviser"),
 ):
     AGENTS.register(_name, f"worldloop.agents.build:{_attribute}", _summary)
+AGENTS.register(
+    "vlm",
+    "worldloop.agents.vlm.build:vlm",
+    "a (vision-)language model behind an OpenAI-compatible server: vlm:base_url=...,model=...",
+)
 
 __all__ = ["AGENTS"]

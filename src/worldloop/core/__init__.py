@@ -1,13 +1,14 @@
 """The vocabulary, seeds, registry and errors that every other room builds on."""
 
 from worldloop.core.actions import Action, Plan, Primitive, Vocabulary
-from worldloop.core.agent import Agent, Answerer, Goal, Proposer, Reviser, Situation
+from worldloop.core.agent import Agent, Answerer, Goal, Proposer, Resource, Reviser, Situation
 from worldloop.core.errors import (
     InputError,
     LimitExceededError,
     MissingExtraError,
     ModelError,
     RunFolderError,
+    ServerError,
     SplitError,
     WorldloopError,
 )
@@ -53,10 +54,12 @@ __all__ = [
     "Proposer",
     "Query",
     "Registry",
+    "Resource",
     "Reviser",
     "Rollout",
     "RunFolderError",
     "Score",
+    "ServerError",
     "Simulator",
     "Situation",
     "SplitError",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -49,6 +50,8 @@ class Situation:
     memory: dict[str, Any] = field(default_factory=dict)
     """The agent's own notes; they live as long as the episode."""
     belief: Belief | None = None
+    episode: str = ""
+    """Id of the episode; empty outside a run."""
 
     @property
     def observation(self) -> Observation:
@@ -80,6 +83,21 @@ class Answerer(Protocol):
         ...
 
 
+class Resource(Protocol):
+    """What an agent holds for the length of a run, such as the connection to a model server."""
+
+    async def open(
+        self, folder: Path, spec: Mapping[str, Any], keep_frame: Callable[[np.ndarray], str]
+    ) -> None:
+        """Get ready, in the event loop of the run. `folder` and `spec` are the run's own, `keep_frame` stores
+        a uint8 image there and returns its hash. A run that is resumed opens its resources again."""
+        ...
+
+    async def close(self) -> None:
+        """Let go; called once for each `open` that returned, however the run ends."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Agent:
     """A proposer, a reviser and, for tasks that ask something, an answerer."""
@@ -94,3 +112,5 @@ class Agent:
     privileges: tuple[str, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
     """Constants that the result depends on; part of the run's identity."""
+    resources: tuple[Resource, ...] = ()
+    """Opened before the first episode of a run and closed after its last."""

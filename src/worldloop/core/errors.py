@@ -26,6 +26,10 @@ class ModelError(WorldloopError):
     """A world model broke its contract (frame count, shape, dtype, NaN) or failed to run."""
 
 
+class ServerError(WorldloopError):
+    """A server could not be reached, refused the request or gave no usable reply."""
+
+
 class LimitExceededError(WorldloopError):
     """An episode used up one of its limits (steps, calls, tokens, seconds)."""
 

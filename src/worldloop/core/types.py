@@ -196,6 +196,8 @@ class Belief:
     """Calibrated probability of `answer`."""
     ranking: tuple[tuple[str, float], ...] = ()
     """The most probable answers, best first."""
+    details: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """What else a reader of the run may want, JSON-ready: where the confidence comes from, say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,3 +212,5 @@ class Decision:
     reason: str
     """One of a few short phrases that a person can read."""
     stop: bool = False
+    details: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """What else a reader of the run may want, JSON-ready: that a language model failed, say."""

@@ -211,6 +211,7 @@ class EpisodeRunner:
             compute=_unbound,
             draw=_unbound,
             history=[self._shown(truth)],
+            episode=episode.id,
         )
         self._bind(situation, Clock(), episode)
         return situation

@@ -12,6 +12,7 @@ import platform
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -140,14 +141,19 @@ async def _all(
 
     # Episodes of one scene stand side by side, so that a loaded scene is used before it is evicted.
     order = sorted(range(len(episodes)), key=lambda i: (episodes[i].scene, i))
-    todo = [one(i, episodes[i]) for i in order if episodes[i].id not in writer.done]
-    tasks = [loop.create_task(work) for work in todo]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        for pending in tasks:
-            pending.cancel()
-        workers.close()
+    todo = [i for i in order if episodes[i].id not in writer.done]
+    async with AsyncExitStack() as stack:
+        stack.callback(workers.close)
+        for resource in agent.resources:
+            await resource.open(writer.folder, writer.header.spec, writer.put_frame)
+            stack.push_async_callback(resource.close)
+        tasks = [loop.create_task(one(i, episodes[i])) for i in todo]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for pending in tasks:
+                pending.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)  # before the resources are closed
 
 
 async def _guarded(

@@ -93,7 +93,11 @@ class Transcript:
         )
 
     def _details(self, turn: Turn) -> dict[str, Any]:
-        details: dict[str, Any] = {"box": box} if (box := _box(turn.before)) else {}
+        details = dict(turn.decision.details)
+        if turn.belief is not None and turn.belief.details:
+            details["belief"] = dict(turn.belief.details)
+        if box := _box(turn.before):
+            details["box"] = box
         if turn.number == 0:
             details["goal_text"] = turn.goal.text
             if turn.goal.image is not None:

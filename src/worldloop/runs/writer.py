@@ -17,7 +17,8 @@ from worldloop.core import InputError, RunFolderError
 from worldloop.runs.disk import now, remove_temporaries, replace_file
 from worldloop.runs.fields import canonical
 from worldloop.runs.frames import FrameStore
-from worldloop.runs.journal import JOURNAL_NAME, Journal, check_member, read_journal
+from worldloop.runs.journal import JOURNAL_NAME, check_member, read_journal
+from worldloop.runs.lines import LineFile
 from worldloop.runs.lock import LOCK_NAME, FolderLock
 from worldloop.runs.reader import FRAMES_NAME, HEADER_NAME, read_header, tables_of
 from worldloop.runs.schema import CandidateRecord, DecisionRecord, Entry, EpisodeRecord, RunHeader
@@ -47,7 +48,7 @@ class RunWriter:
         self._entries = entries
         self._lock = lock
         self._frames = FrameStore(folder / FRAMES_NAME)
-        self._journal = Journal(folder / JOURNAL_NAME, size)
+        self._journal = LineFile(folder / JOURNAL_NAME, size)
         self._mutex = threading.Lock()
         self._begun = time.monotonic()
 
@@ -139,7 +140,7 @@ class RunWriter:
             if self.header.status != "running":  # more episodes after `finish` left the run incomplete
                 self.header = replace(self.header, status="running", finished="")
                 _save_header(self.folder, self.header)
-            self._journal.append(entry)
+            self._journal.append(entry.to_dict())
             self._entries[episode.episode_id] = entry
             self.done.add(episode.episode_id)
 

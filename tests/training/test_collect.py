@@ -300,7 +300,8 @@ def test_policies_move_and_turn_both_ways(walks, policy):
     assert "stop" not in count
     blocked = np.concatenate([w.collided[1:] for w in walks[policy]]).mean()
     assert blocked < {"heedless": 0.5, "uniform": 0.3, "mixed": 0.05, "random": 0.03}.get(policy, 1e-9)
-    assert (blocked > 0.15) == (policy == "heedless")
+    if policy == "heedless":
+        assert blocked > 0.15
 
 
 def test_collisions_do_happen_in_random_walks(walks):

@@ -204,10 +204,10 @@ def test_smaller_sets_of_examples_are_part_of_larger_ones(footage):
 
 def test_text_names_the_actions_in_order(footage):
     clips = clip_batch(footage, footage.starts(1, 4)[:6], 1, 4, CPU)
-    text, past = conditions("text", clips, footage)
+    text, past = conditions("text", clips, footage, TINY.conditioning)
     assert past is None and text.text.shape[0] == 6
     swapped = replace(clips, codes=clips.codes.flip(1))
-    other, _ = conditions("text", swapped, footage)
+    other, _ = conditions("text", swapped, footage, TINY.conditioning)
     moved = (clips.codes != swapped.codes).any(1)
     assert not torch.equal(text.text[moved], other.text[moved]) or not moved.any()
 

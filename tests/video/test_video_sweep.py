@@ -154,8 +154,9 @@ def test_sharpening_starts_at_nothing_and_learns_from_pixels():
     pictures = (noise(1, 3, 32, 32), noise(1, 3, 32, 64))
     context = model.context(latents(1, 1), panorama(), pictures=pictures)
     soft = noise(2, 3, 3, 32, 32) * 0.1
-    poses = torch.zeros(2, 3, 3)
+    poses = torch.full((2, 3, 3), 1e-3)
     assert torch.equal(model.sharpened(soft, poses, context), soft)
+    assert torch.equal(model.sharpened(soft, 0 * poses, context), pictures[0][:, None].expand_as(soft))
     assert torch.equal(model.sharpened(soft, None, context), soft)
     assert torch.equal(model.sharpened(soft, poses, model.context(latents(1, 1), panorama())), soft)
     truth = pictures[0][:, None].expand_as(soft)

@@ -7,6 +7,7 @@ present and clean frames, each of which sees what came before it. After Peebles 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -16,11 +17,12 @@ from torch.nn import functional as F
 from worldloop.core import InputError
 from worldloop.models.video import sweep
 from worldloop.models.video.camera import CameraHead, relative, view_angles
-from worldloop.models.video.conditioning import Condition, Conditioner, ConditioningConfig
+from worldloop.models.video.conditioning import Condition, Conditioner, ConditioningConfig, moved
 from worldloop.models.video.context import Context
 from worldloop.models.video.detail import Pictures, find
 from worldloop.models.video.dit import Block, Modulation, Past, RayLink, Setting, joined, modulated
 from worldloop.models.video.flow import clean_of
+from worldloop.models.video.passage import Passage, towards
 from worldloop.models.video.rotary import frequencies, rotation
 from worldloop.models.video.tokens import Tokens, TokenSequence
 
@@ -96,7 +98,10 @@ class VideoBackbone(nn.Module):
         c, camera = self.config, None
         if conditioning.camera:
             camera = CameraHead(c.width, c.heads, c.depth, c.latent_channels, c.patch, c.panorama)
-        return Conditioner(conditioning, c.width, camera)
+        if conditioning.passage and not c.panorama:
+            raise InputError("a backbone without a panorama cannot tell which steps are free")
+        passage = Passage(c.latent_channels) if conditioning.passage else None
+        return Conditioner(conditioning, c.width, camera, passage)
 
     def velocity(
         self, x_t: Tensor, t: Tensor, condition: Condition | None = None, context: Context | None = None
@@ -144,6 +149,37 @@ class VideoBackbone(nn.Module):
         count = frames.shape[1]
         return context.followed_by(self._kept(more, context, count, context.next_time + count))
 
+    def placed(self, conditions: Sequence[Condition | None], context: Context) -> list[Condition | None]:
+        """The controls of the clips of a plan, with the poses that their codes lead to in the scene of the context.
+
+        A step that is likely to be blocked leaves the camera where it is. Unchanged without a `passage` head.
+        """
+        passage = self.conditioner.passage
+        if passage is None or any(c is None or c.codes is None or c.poses is not None for c in conditions):
+            return list(conditions)
+        place, out = None, []
+        for condition in conditions:
+            assert condition is not None and condition.codes is not None
+            steps, poses = self.conditioner.motions[condition.codes], []
+            place = steps.new_zeros(len(steps), 3) if place is None else place
+            for step in steps.unbind(1):
+                begins = towards(moved(place, step * step.new_tensor((0, 0, 1)))[:, None], step[:, None])
+                free = self.passages(begins, context) > 0
+                stays = step * step.new_tensor((0, 0, 1))
+                place = moved(place, torch.where(free, step, stays))
+                poses.append(place)
+            out.append(replace(condition, poses=torch.stack(poses, dim=1)))
+        return list(out)
+
+    def passages(self, places: Tensor, context: Context) -> Tensor:
+        """Logits [B,K] that steps from places [B,K,3] in the direction of their third number are free."""
+        camera, passage = self.conditioner.camera, self.conditioner.passage
+        if camera is None or passage is None or context.present is None or context.panorama is None:
+            raise InputError("this backbone has no head that tells which steps are free, or no scene to read")
+        known = sweep.estimated(context.present, context.panorama, self.tokens.cell_angles, camera.distances)
+        assert known[1] is not None
+        return passage(places, context.panorama, known[1].detach())
+
     def sharpened(self, frames: Tensor, poses: Tensor | None, context: Context) -> Tensor:
         """Decoded frames [B,T,3,H,W] at poses [B,T,3], with the detail that the present pictures show of them.
 
@@ -160,7 +196,10 @@ class VideoBackbone(nn.Module):
         )
         pictures = (context.view, context.around if self.config.panorama else None)
         found = find(poses, (cells, pixels), hfov, known, pictures)
-        return camera.detail(frames.flatten(0, 1), found.flatten(0, 1)).unflatten(0, frames.shape[:2])
+        sharp = camera.detail(frames.flatten(0, 1), found.flatten(0, 1)).unflatten(0, frames.shape[:2])
+        # A camera that has not moved sees what it saw.
+        still = (poses.abs() < 1e-4).all(-1)[..., None, None, None]
+        return torch.where(still, context.view[:, None].to(sharp), sharp)
 
     def velocity_in_one_pass(
         self,

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from worldloop.core import InputError
 from worldloop.models.video.camera import CameraHead
+from worldloop.models.video.passage import Passage
 
 NO_CODE = 0
 """Action code of a frame whose action is unknown."""
@@ -28,6 +29,8 @@ class ConditioningConfig:
     motions: tuple[tuple[float, float, float], ...] = ()
     """How each code is meant to move the camera: ahead m, left m, turn rad. Where they are given, codes go to the
     camera head as well, as the path that they add up to."""
+    passage: bool = False
+    """Steps that are likely to be blocked do not count in that path; needs motions and a panorama."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "motions", tuple(tuple(map(float, m)) for m in self.motions))
@@ -38,6 +41,10 @@ class ConditioningConfig:
         ):
             raise InputError(
                 "conditioning: motions need a camera head, and three numbers for each of the codes"
+            )
+        if self.passage and not self.motions:
+            raise InputError(
+                "conditioning: passage tells which motions are free; give the motions of the codes"
             )
 
 
@@ -90,6 +97,14 @@ def stack(conditions: list[Condition]) -> Condition:
     return Condition(**out)
 
 
+def moved(place: Tensor, step: Tensor) -> Tensor:
+    """Places [B,3] after steps [B,3] (ahead m, left m, turn rad); the turn comes first."""
+    yaw = place[:, 2] + step[:, 2]
+    c, s = yaw.cos(), yaw.sin()
+    x, y = c * step[:, 0] - s * step[:, 1], s * step[:, 0] + c * step[:, 1]
+    return torch.stack((place[:, 0] + x, place[:, 1] + y, yaw), dim=-1)
+
+
 class TextHead(nn.Module):
     """A hashed bag-of-phrases embedding, not a language model.
 
@@ -125,13 +140,20 @@ class Conditioner(nn.Module):
 
     motions: Tensor
 
-    def __init__(self, config: ConditioningConfig, width: int, camera: CameraHead | None = None) -> None:
-        """`camera` is the head for poses, where the configuration asks for one."""
+    def __init__(
+        self,
+        config: ConditioningConfig,
+        width: int,
+        camera: CameraHead | None = None,
+        passage: Passage | None = None,
+    ) -> None:
+        """`camera` and `passage` are those that the configuration asks for."""
         super().__init__()
         self.config = config
         self.text = TextHead(config.text_buckets, width) if config.text_buckets else None
         self.codes = nn.Embedding(config.codes + 1, width) if config.codes else None
         self.camera = camera
+        self.passage = passage
         self.null = nn.Parameter(torch.zeros(width))
         if self.codes is not None:
             nn.init.zeros_(self.codes.weight)
@@ -144,11 +166,8 @@ class Conditioner(nn.Module):
             return condition.poses
         steps, poses = self.motions[condition.codes], []
         place = steps.new_zeros(len(steps), 3) if condition.start is None else condition.start.to(steps)
-        for ahead, left, turn in (s.unbind(-1) for s in steps.unbind(1)):
-            yaw = place[:, 2] + turn
-            c, s = yaw.cos(), yaw.sin()
-            x, y = place[:, 0] + c * ahead - s * left, place[:, 1] + s * ahead + c * left
-            place = torch.stack((x, y, yaw), dim=-1)
+        for step in steps.unbind(1):
+            place = moved(place, step)
             poses.append(place)
         return torch.stack(poses, dim=1)
 

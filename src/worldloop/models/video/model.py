@@ -155,6 +155,7 @@ class VideoModel:
         for clip in zip(*(q.conditions for q in questions)):
             present = [c for c in clip if c is not None]
             conditions.append(stack(present).to(self.device) if present else None)
+        conditions = self.backbone.placed(conditions, context)
         latents = rollout(self.backbone, context, conditions, noise, self.sampler)
         frames = self.vae.decode(latents.flatten(0, 1)).unflatten(0, latents.shape[:2])
         frames = self.backbone.sharpened(frames, self._poses(conditions), context)

@@ -99,9 +99,7 @@ def sweep(
     seen, inside = _in_view(torch.cat((present, view), dim=1).expand(batch, -1, -1, -1), grid, hfov_deg)
     parts = [_likely(seen, away, inside.unflatten(1, away.shape[1:3]))]
     if panorama is not None and around is not None:
-        if panorama.shape[-2:] != around.shape[-2:]:
-            around = F.interpolate(around, list(panorama.shape[-2:]), mode="bilinear")
-        known = torch.cat((panorama, around), dim=1).expand(batch, -1, -1, -1)
+        known = _with_estimate(panorama, around).expand(batch, -1, -1, -1)
         parts.append(_likely(_in_panorama(known, grid), away))
     return torch.cat(parts, dim=2).unflatten(3, size)
 
@@ -122,6 +120,18 @@ def aimed(poses: Tensor, angles: Tensor, hfov_deg: float, known: Estimates) -> T
     return torch.stack(out, dim=2)
 
 
+def along(places: Tensor, angles: Tensor, panorama: Tensor, estimate: Tensor) -> Tensor:
+    """What the panorama shows along rays from places [B,K,3]: [B,K,C+2,n], latents, log m and how likely that is.
+
+    angles [n,2] against the third number of a place, its direction.
+    """
+    points, away, far = _points(places, angles)
+    known = _with_estimate(panorama, estimate).expand(len(places), -1, -1, -1)
+    found = _in_panorama(known, points.flatten(1, 2))
+    distance = far.log().expand_as(away).flatten(1, 2)[:, None]
+    return _likely(torch.cat((found[:, :-1], distance, found[:, -1:]), dim=1), away)
+
+
 def fetched(
     poses: Tensor, angles: Tensor, hfov_deg: float, away: Tensor, pictures: tuple[Tensor, Tensor | None]
 ) -> Tensor:
@@ -136,6 +146,13 @@ def fetched(
         found, inside = _found(source, known, points.flatten(1, 2), hfov_deg)
         out.append(torch.cat((found, inside[:, None].to(found)), dim=1).transpose(1, 2))
     return torch.stack(out, dim=2)
+
+
+def _with_estimate(panorama: Tensor, estimate: Tensor) -> Tensor:
+    """Latents [b,C,h,2w] and, as a last channel, the estimate at their size."""
+    if panorama.shape[-2:] != estimate.shape[-2:]:
+        estimate = F.interpolate(estimate, list(panorama.shape[-2:]), mode="bilinear")
+    return torch.cat((panorama, estimate), dim=1)
 
 
 def reduced(panorama: Tensor, rows: int) -> Tensor:

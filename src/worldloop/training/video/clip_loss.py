@@ -6,10 +6,12 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from worldloop.models.video import Condition, FlowConfig, VideoBackbone, flow_loss
 from worldloop.models.video.context import Context
 from worldloop.models.video.flow import clean_of
+from worldloop.models.video.passage import towards, travelled
 from worldloop.training.video.footage import ClipBatch
 
 
@@ -17,7 +19,8 @@ class ClipLoss(nn.Module):
     """The flow-matching loss of training clips; context frames stay clean and do not count.
 
     With a decoder, and batches that show pictures, the error of one sharpened frame per clip is added. It trains
-    what sharpens alone: the decoded frame is taken as it is.
+    what sharpens alone: the decoded frame is taken as it is. Where the backbone forecasts which steps are free, that
+    error is added, too.
     """
 
     def __init__(
@@ -44,9 +47,21 @@ class ClipLoss(nn.Module):
             return v
 
         loss = flow_loss(velocity, batch.target, self.flow, generator)
+        if condition is not None and self.backbone.conditioner.passage is not None:
+            loss = loss + self._blocking(batch, context)
         if shown is None or self.decode is None or condition is None:
             return loss
         return loss + self._sharpening(clean, batch, condition, context)
+
+    def _blocking(self, batch: ClipBatch, context: Context) -> Tensor:
+        """Error [B] of the forecast which of a clip's steps are free; it trains the forecast alone."""
+        motions = self.backbone.conditioner.motions[batch.codes]
+        places = torch.cat((torch.zeros_like(batch.poses[:, :1]), batch.poses), dim=1)
+        walked, leads = travelled(places, motions)
+        begins = towards(torch.cat((places[:, :-1, :2], places[:, 1:, 2:]), dim=2), motions)
+        logits = self.backbone.passages(begins, context)
+        error = F.binary_cross_entropy_with_logits(logits, walked.to(logits), reduction="none")
+        return (error * leads).sum(1) / leads.sum(1).clamp(min=1)
 
     def _sharpening(self, clean: Tensor, batch: ClipBatch, condition: Condition, context: Context) -> Tensor:
         """Error [B] of the frames that are shown, sharpened; 0 for clips without controls."""

@@ -264,5 +264,4 @@ class _Clips:
         batch = clip_batch(self._footage, present, context, self._config.clip_frames, device)
         if self._control == "none":
             return batch, None, None
-        buckets = self._config.conditioning.text_buckets
-        return batch, *conditions(self._control, batch, self._footage, buckets)
+        return batch, *conditions(self._control, batch, self._footage, self._config.conditioning)

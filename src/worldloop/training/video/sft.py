@@ -32,7 +32,6 @@ from worldloop.models.video import (
     save_checkpoint,
 )
 from worldloop.training.loop import LoopConfig, StepInput, local_device, train
-from worldloop.training.video.base import TEXT_BUCKETS
 from worldloop.training.video.clip_loss import ClipLoss
 from worldloop.training.video.footage import ClipBatch, Footage, clip_batch, open_footage, styles
 
@@ -104,7 +103,12 @@ def adapt(
     backbone.requires_grad_(False)
     if control == "code":
         motions = tuple((ahead, left, math.radians(turn)) for ahead, left, turn in actions.values())
-        backbone.attach(ConditioningConfig(codes=len(actions), camera=True, detail=detail, motions=motions))
+        passage = backbone.config.panorama
+        backbone.attach(
+            ConditioningConfig(
+                codes=len(actions), camera=True, detail=detail, motions=motions, passage=passage
+            )
+        )
     elif control == "camera":
         backbone.attach(ConditioningConfig(camera=True, detail=detail))
     _free_head(backbone)
@@ -163,7 +167,7 @@ def train_sft(
         raise InputError("the data has other actions than the base model knows")
     torch.manual_seed(settings.seed)
     rank = adapt(backbone, settings.control, spec.actions, settings.rank, detail)
-    frames = backbone.config.clip_frames
+    frames, heads = backbone.config.clip_frames, backbone.config.conditioning
     chosen = examples(footage, frames, settings.examples, settings.seed)
     updates = settings.epochs * len(chosen) // settings.batch
     loop = LoopConfig(
@@ -180,7 +184,7 @@ def train_sft(
         seed = int(given.random.integers(2**62)) + given.rows.start
         which = given.random.integers(frames, size=settings.batch)[given.rows]
         clips = clip_batch(footage, present, 1, frames, given.device, which if settings.sharpens else None)
-        ahead, past = conditions(settings.control, clips, footage)
+        ahead, past = conditions(settings.control, clips, footage, heads)
         return model(clips, replace(ahead, keep=kept.to(given.device)), past, seed).mean()
 
     flow = settings.flow or FlowConfig(shift=spec.sampler.shift)
@@ -243,17 +247,24 @@ def examples(footage: Footage, frames: int, count: int | None, seed: int) -> np.
 
 
 def conditions(
-    control: str, clips: ClipBatch, footage: Footage, text_buckets: int = TEXT_BUCKETS
+    control: str,
+    clips: ClipBatch,
+    footage: Footage,
+    heads: ConditioningConfig,
 ) -> tuple[Condition, Condition | None]:
-    """Controls of the target frames and of the context frames, as the model will get them when it is asked."""
+    """Controls of the target frames and of the context frames, as a model with these heads gets them when asked.
+
+    Where it is to tell itself which steps are blocked, codes come with the poses that they did lead to.
+    """
     if control == "code":
-        return Condition(codes=clips.codes), Condition(codes=clips.context_codes)
+        poses = clips.poses if heads.passage else None
+        return Condition(codes=clips.codes, poses=poses), Condition(codes=clips.context_codes)
     if control == "camera":
         return Condition(poses=clips.poses), Condition(poses=clips.context_poses)
     names, speak = list(footage.actions), TextTranslator(NAVIGATION)
     plans = [NAVIGATION.plan([names[c - 1] for c in row]) for row in clips.codes.tolist()]
     captions = [str(speak.encode(plan).value) for plan in plans]
-    return Condition(text=caption_batch(captions, text_buckets).to(clips.codes.device)), None
+    return Condition(text=caption_batch(captions, heads.text_buckets).to(clips.codes.device)), None
 
 
 def _order(seed: int, epoch: int, count: int) -> np.ndarray:

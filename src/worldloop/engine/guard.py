@@ -19,6 +19,8 @@ GUARDED = {
     "segmentation": "simulator",
     "panorama_segmentation": "simulator",
     "target_box": "true_boxes",
+    "object_boxes": "true_boxes",
+    "object_tracks": "true_tracks",
 }
 """Field or extra of an observation -> the privilege it takes to read it."""
 

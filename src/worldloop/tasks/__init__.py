@@ -13,5 +13,10 @@ TASKS.register(
     "worldloop.tasks.image_goal:ImageGoal",
     "go where the goal picture was taken, and stop there",
 )
+TASKS.register(
+    "embodied-qa",
+    "worldloop.tasks.embodied_qa:EmbodiedQa",
+    "answer a question about a house by walking through it",
+)
 
 __all__ = ["TASKS"]

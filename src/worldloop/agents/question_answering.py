@@ -1,0 +1,190 @@
+"""The scripted agent of embodied question answering: where it walks, and how it chooses among imagined ways."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from worldloop.agents.odometry import Pose
+from worldloop.agents.perception.answerer import Recogniser
+from worldloop.agents.perception.free_space import FreeSpace
+from worldloop.agents.perception.service import Perception
+from worldloop.agents.question_answers import Answers
+from worldloop.agents.question_exploring import (
+    ExploringConfig,
+    FloorMap,
+    centres,
+    inside,
+    looked_round,
+    steer,
+    walk,
+)
+from worldloop.agents.question_lore import HouseLore
+from worldloop.agents.question_memory import HouseMemory, MemoryConfig
+from worldloop.agents.question_parsing import Asked, parse_question
+from worldloop.agents.recognition import first_proposal, select
+from worldloop.core import Belief, Candidate, Decision, Situation
+
+
+@dataclass(frozen=True)
+class QuestionConfig:
+    """How imagined ways are chosen."""
+
+    margin: float = 0.25
+    """By how much another plan must promise more than the first one."""
+    relevance: float = 2.0
+    """What a thing that may answer the question counts, beside one that is only new."""
+    new_thing: float = 0.2
+    """What a thing that is only new counts."""
+
+
+class QuestionSenses:
+    """What proposer, reviser and answerer share: networks, general knowledge and the notes of each episode."""
+
+    def __init__(
+        self,
+        perception: Perception,
+        recogniser: Recogniser,
+        free_space: FreeSpace | None = None,
+        lore: HouseLore | None = None,
+    ) -> None:
+        self.perception, self.recogniser = perception, recogniser
+        self.free_space, self.lore = free_space or FreeSpace.load(), lore or HouseLore.load()
+        self.memory_config, self.exploring, self.config = MemoryConfig(), ExploringConfig(), QuestionConfig()
+
+    def memory(self, situation: Situation) -> HouseMemory:
+        """The notes of an episode."""
+        return HouseMemory.of(situation, self.recogniser, self.perception, self.memory_config)
+
+    def asked(self, situation: Situation) -> Asked:
+        """The question of an episode."""
+        return parse_question(situation.goal.text)
+
+
+@dataclass(frozen=True)
+class QuestionAnswerer:
+    """Answers from its notes; imagined views are added to them as far as imagination has come true."""
+
+    senses: QuestionSenses
+
+    async def answer(self, situation: Situation, imagined: Sequence[Candidate] = ()) -> Belief:
+        """The belief. It is sure only of what has been seen, not of what has not been."""
+        memory = self.senses.memory(situation)
+        await memory.take_in(situation)
+        if imagined:
+            memory.remember(await memory.imagine(situation, imagined))
+        return Answers(memory, self.senses.lore, situation).belief(self.senses.asked(situation))
+
+
+@dataclass(frozen=True)
+class ExploringProposer:
+    """Looks around, then walks to new places, nearest and newest first; each plan leads to another place."""
+
+    senses: QuestionSenses
+
+    async def propose(self, situation: Situation) -> list[Candidate]:
+        """M plans, the preferred one first; nothing but real views and dead reckoning is used."""
+        memory, config = self.senses.memory(situation), self.senses.exploring
+        await memory.take_in(situation)
+        floor = FloorMap.of(situation, self.senses.free_space, config)
+        await floor.take_in(situation)
+        here, length = memory.poses[-1], situation.horizon
+        plans: list[list[str]] = []
+        if not looked_round(memory.poses, config.round):
+            plans += [["turn_left"] * length, ["turn_right"] * length]
+        targets = self._targets(situation, floor, memory)
+        _, before = floor.ways(here)
+        for target in targets:
+            plans.append(steer(here, walk(floor, before, target), length))
+        for spare in (["turn_left"] * length, ["turn_right"] * length, ["move_forward"] * length):
+            plans.append(spare)
+        chosen = list(dict.fromkeys(map(tuple, plans)))[: situation.rollouts]
+        return [Candidate(situation.vocabulary.plan(p), prior=-float(n)) for n, p in enumerate(chosen)]
+
+    def _targets(self, situation: Situation, floor: FloorMap, memory: HouseMemory) -> list[tuple[int, int]]:
+        """Cells to walk to, the preferred one first, far from one another."""
+        config, poses = self.senses.exploring, memory.poses
+        costs, _ = floor.ways(poses[-1])
+        value = floor.newness(poses) - config.way * costs
+        value[costs < 0.3] = -np.inf
+        value[floor.odds <= 0.4] = -np.inf
+        x, y = centres()
+        out: list[tuple[int, int]] = []
+        near = self._doubtful(situation, memory, poses)
+        if near is not None:
+            gap = np.hypot(x - near[0], y - near[1])
+            closer = np.where(np.isfinite(value) & (gap > 0.5), -gap - 0.1 * costs, -np.inf)
+            cell = np.unravel_index(int(np.argmax(closer)), closer.shape)
+            if np.isfinite(closer[cell]):
+                out.append((int(cell[0]), int(cell[1])))
+        while len(out) < situation.rollouts and np.isfinite(value).any():
+            cell = np.unravel_index(int(np.argmax(value)), value.shape)
+            if inside((int(cell[0]), int(cell[1]))):
+                out.append((int(cell[0]), int(cell[1])))
+            value[np.hypot(x - x[cell], y - y[cell]) < config.apart] = -np.inf
+        return out
+
+    def _doubtful(self, situation: Situation, memory: HouseMemory, poses: list[Pose]) -> np.ndarray | None:
+        """The place of a thing that may be what the question is about but is not well seen; each once."""
+        asked, tried = self.senses.asked(situation), situation.memory.setdefault("approached", set())
+        best: tuple[float, int, np.ndarray] | None = None
+        index = {c: i for i, c in enumerate(memory.recogniser.classes)}
+        wanted = [index[c] for c in asked.categories if c in index]
+        for thing in memory.things.values():
+            p = float(memory.shares(thing)[wanted].sum()) if wanted else 0.0
+            if not 0.15 < p < 0.9 or thing.track in tried:
+                continue
+            place = memory.place(thing, asked.categories[0])
+            if (
+                place is not None
+                and np.hypot(*(place - poses[-1][:2])) > 0.8
+                and (best is None or p > best[0])
+            ):
+                best = p, thing.track, place
+        if best is None:
+            return None
+        count = situation.memory.setdefault("approaches", {})
+        count[best[1]] = count.get(best[1], 0) + 1
+        if count[best[1]] >= 3:
+            tried.add(best[1])
+        return best[2]
+
+
+@dataclass(frozen=True)
+class PromiseReviser:
+    """Score-and-select: the plan whose views promise most about the question."""
+
+    senses: QuestionSenses
+
+    async def revise(self, situation: Situation, candidates: Sequence[Candidate]) -> Decision:
+        """The best candidate by what its views show, or the first proposal when nothing is imagined."""
+        if any(c.rollout is None for c in candidates):
+            return first_proposal(candidates)
+        memory, config = self.senses.memory(situation), self.senses.config
+        looks = await memory.imagine(situation, candidates)
+        asked = self.senses.asked(situation)
+        index = {c: i for i, c in enumerate(memory.recogniser.classes)}
+        wanted = [index[c] for c in asked.categories if c in index]
+        scores = []
+        for found in looks:
+            score = 0.0
+            for track, look in found:
+                p = memory.recogniser.shares(look.logits[None])[0]
+                thing = memory.things.get(track)
+                new = 1.0 if thing is None or not thing.looks else 0.3
+                score += new * (config.new_thing * float(p.max()) + config.relevance * float(p[wanted].sum()))
+            scores.append(round(memory.trust * score, 6))
+        return select(candidates, scores, config.margin, "its views promise most about the question")
+
+
+@dataclass(frozen=True)
+class BlindAnswerer:
+    """Answers at once what is most often right, without looking."""
+
+    lore: HouseLore
+
+    async def answer(self, situation: Situation, imagined: Sequence[Candidate] = ()) -> Belief:
+        """The most frequent answer to such a question in training houses, with full confidence."""
+        return Belief(self.lore.guess(parse_question(situation.goal.text)), 1.0)

@@ -15,8 +15,8 @@ from worldloop.agents.question_answers import Answers
 from worldloop.agents.question_exploring import (
     ExploringConfig,
     FloorMap,
+    Ways,
     centres,
-    inside,
     looked_round,
     steer,
     walk,
@@ -94,23 +94,31 @@ class ExploringProposer:
         plans: list[list[str]] = []
         if not looked_round(memory.poses, config.round):
             plans += [["turn_left"] * length, ["turn_right"] * length]
-        targets = self._targets(situation, floor, memory)
-        _, before = floor.ways(here)
-        for target in targets:
-            plans.append(steer(here, walk(floor, before, target), length))
+        ways = floor.ways(here)
+        for target in self._targets(situation, floor, ways, memory):
+            plans.append(steer(here, walk(floor, ways.to(target)), length))
         for spare in (["turn_left"] * length, ["turn_right"] * length, ["move_forward"] * length):
             plans.append(spare)
         chosen = list(dict.fromkeys(map(tuple, plans)))[: situation.rollouts]
         return [Candidate(situation.vocabulary.plan(p), prior=-float(n)) for n, p in enumerate(chosen)]
 
-    def _targets(self, situation: Situation, floor: FloorMap, memory: HouseMemory) -> list[tuple[int, int]]:
+    def _targets(
+        self, situation: Situation, floor: FloorMap, ways: Ways, memory: HouseMemory
+    ) -> list[tuple[int, int]]:
         """Cells to walk to, the preferred one first, far from one another."""
         config, poses = self.senses.exploring, memory.poses
-        costs, _ = floor.ways(poses[-1])
+        costs = ways.costs
         value = floor.newness(poses) - config.way * costs
         value[costs < 0.3] = -np.inf
         value[floor.odds <= 0.4] = -np.inf
         x, y = centres()
+        aims: list[tuple[float, float]] = situation.memory.setdefault("aims", [])
+        for aim in aims[-1:]:
+            value += np.where(np.hypot(x - aim[0], y - aim[1]) < 0.5, config.keep, 0.0)
+        for aim in aims:
+            # What was aimed at so often and not reached is out of reach.
+            if sum(np.hypot(aim[0] - ax, aim[1] - ay) < 0.5 for ax, ay in aims) >= config.attempts:
+                value[np.hypot(x - aim[0], y - aim[1]) < 0.5] = -np.inf
         out: list[tuple[int, int]] = []
         near = self._doubtful(situation, memory, poses)
         if near is not None:
@@ -121,9 +129,10 @@ class ExploringProposer:
                 out.append((int(cell[0]), int(cell[1])))
         while len(out) < situation.rollouts and np.isfinite(value).any():
             cell = np.unravel_index(int(np.argmax(value)), value.shape)
-            if inside((int(cell[0]), int(cell[1]))):
-                out.append((int(cell[0]), int(cell[1])))
+            out.append((int(cell[0]), int(cell[1])))
             value[np.hypot(x - x[cell], y - y[cell]) < config.apart] = -np.inf
+        if out:
+            aims.append((float(x[out[0]]), float(y[out[0]])))
         return out
 
     def _doubtful(self, situation: Situation, memory: HouseMemory, poses: list[Pose]) -> np.ndarray | None:

@@ -18,7 +18,7 @@ NEAR = 1.6
 """Metres (standard deviation): things this near to one another are likely in one room."""
 SURE = 0.75
 """Probability of a category from which on a thing is taken to be of it, at the end."""
-SATED = 40
+SATED = 60
 """Steps without anything new after which nothing new is expected."""
 
 

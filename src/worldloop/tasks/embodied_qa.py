@@ -101,8 +101,9 @@ class EmbodiedQa(HouseTask):
                 frames = []
                 for frame, place in zip(c.rollout.frames, world.simulator().places(c.plan)):
                     pose = world.pose(place.x, place.y, place.yaw_deg)
-                    truth = world.loaded.renderer.pinhole(pose, world.camera.size, world.camera.hfov_deg)
-                    frames.append(_boxed(world, frame, pose, truth.segmentation))
+                    # Half the resolution is enough to tell what is in sight.
+                    truth = world.loaded.renderer.pinhole(pose, world.camera.size // 2, world.camera.hfov_deg)
+                    frames.append(_boxed(world, frame, pose, truth.segmentation, MIN_PIXELS // 4))
                 c = replace(c, rollout=replace(c.rollout, frames=tuple(frames)))
             out.append(c)
         return out
@@ -143,11 +144,13 @@ def _checked(episode: Episode) -> dict[str, object]:
     return goal
 
 
-def _boxed(world: HouseWorld, frame: Observation, pose: np.ndarray, segmentation: np.ndarray) -> Observation:
+def _boxed(
+    world: HouseWorld, frame: Observation, pose: np.ndarray, segmentation: np.ndarray, least: int = MIN_PIXELS
+) -> Observation:
     """The frame with boxes x0, y0, x1, y1 float32 [n,4] of furniture in sight, from left to right, and ids int32 [n]."""
     counts = np.bincount(segmentation.ravel())
     found = []
-    for i in np.flatnonzero(counts >= MIN_PIXELS):
+    for i in np.flatnonzero(counts >= least):
         thing = world.loaded.things.get(int(i))
         if thing is not None and not thing.structure and (box := world.project_box(int(i), pose)) is not None:
             found.append((box, int(i)))

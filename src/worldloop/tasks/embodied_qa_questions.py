@@ -93,7 +93,8 @@ def _existence(facts: SceneFacts) -> Iterator[Question]:
         for kind, room in facts.single_rooms.items():
             there = facts.countable(category, room)
             if there is not None and plausible(category, kind):
-                answer, search = ("yes", ()) if there else ("no", (room,))
+                answer = "yes" if there else "no"
+                search = () if there else (room,)
                 text = f"Is there {name} in the {room_name(kind)}?"
                 # One is enough for a yes: the others need not be seen.
                 yield Question(
@@ -101,7 +102,8 @@ def _existence(facts: SceneFacts) -> Iterator[Question]:
                 )
         found = facts.countable(category)
         if found is not None and len(found) <= 1:
-            answer, search = ("yes", ()) if found else ("no", everywhere)
+            answer = "yes" if found else "no"
+            search = () if found else everywhere
             text = f"Is there {name} in this house?"
             yield Question(KINDS[0], "exists house", text, answer, (), _ids(facts, found), search, category)
 

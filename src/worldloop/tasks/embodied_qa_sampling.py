@@ -64,7 +64,8 @@ def sample_questions(scenes: Sequence[str], count: int, budget: int, seed: int =
     """
     facts: dict[str, SceneFacts] = {}
     pools: dict[str, list[Question]] = {}
-    chooser, out, numbers = Chooser(seed), [], Counter[str]()
+    out: list[Episode] = []
+    chooser, numbers = Chooser(seed), Counter[str]()
     for turn in range(8 * count):
         if len(out) == count:
             return out

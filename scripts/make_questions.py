@@ -14,7 +14,7 @@ from worldloop.tasks.episodes import write_episodes
 DATA = Path(__file__).resolve().parents[1] / "src" / "worldloop" / "tasks" / "data"
 # split -> (scene split, first and last index for each style, questions)
 LISTS = {"val": ("val", (0, 6), 70), "mini": ("test", (900, 902), 21), "test": ("test", (0, 16), 189)}
-DECISIONS = 25
+DECISIONS = 36
 
 
 def scenes_of(split: str) -> list[str]:

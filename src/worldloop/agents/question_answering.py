@@ -95,8 +95,15 @@ class ExploringProposer:
         if not looked_round(memory.poses, config.round):
             plans += [["turn_left"] * length, ["turn_right"] * length]
         ways = floor.ways(here)
-        for target in self._targets(situation, floor, ways, memory):
-            plans.append(steer(here, walk(floor, ways.to(target)), length))
+        targets = self._targets(situation, floor, ways, memory)
+        for target in targets:
+            places = walk(floor, ways.to(target))
+            others = [t for t in targets if t != target]
+            if places and others:
+                # What is left of the plan leads on to the next place, for looking around has been done.
+                onward = floor.ways((*places[-1], 0.0))
+                places += walk(floor, onward.to(min(others, key=lambda t: float(onward.costs[t]))))
+            plans.append(steer(here, places, length))
         for spare in (["turn_left"] * length, ["turn_right"] * length, ["move_forward"] * length):
             plans.append(spare)
         chosen = list(dict.fromkeys(map(tuple, plans)))[: situation.rollouts]

@@ -6,6 +6,7 @@ depth, no pose and nothing that a model imagines goes into it.
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass, field
 
@@ -25,7 +26,7 @@ CELLS = 200
 class ExploringConfig:
     """How places are preferred."""
 
-    believed: float = 0.8
+    believed: float = 0.9
     """Share of a guessed distance that is taken to be free."""
     new: float = 2.0
     """Metres from all places visited beyond which a place is no newer."""
@@ -65,7 +66,9 @@ class FloorMap:
             return
         # Neighbouring views show much the same: every other one is read, and the last.
         read = [i for i in range(start, self.taken) if (self.taken - 1 - i) % 2 == 0]
-        metres = dict(zip(read, await situation.compute(self.reading.look, [situation.history[i].rgb for i in read])))
+        metres = dict(
+            zip(read, await situation.compute(self.reading.look, [situation.history[i].rgb for i in read]))
+        )
         for i, seen in enumerate(new, start):
             if poses[i][:2] != poses[i - 1][:2] or i == 0:
                 self._put(poses[i], 0.0, 0.0, 3.0)
@@ -73,9 +76,9 @@ class FloorMap:
             for bearing, free in zip(BEARINGS, row):
                 reach = self.config.believed * float(free)
                 for along in np.arange(CELL, reach, CELL):
-                    self._put(poses[i], bearing, float(along), 0.5 / (1 + 0.3 * along))
+                    self._put(poses[i], bearing, float(along), 0.5 / (1 + 0.1 * along))
                 if free < 0.9 * FARTHEST:
-                    self._put(poses[i], bearing, float(free) + 0.15, -0.4)
+                    self._put(poses[i], bearing, float(free) + 0.2, -0.25)
             if bool(seen.extra.get("collided", False)) and i:
                 self._block(poses[i])
 
@@ -96,7 +99,12 @@ class FloorMap:
 
     def price(self) -> np.ndarray:
         """What a metre costs in every cell: 1 where the floor is surely free, more where it is not known to be."""
-        return 1.0 + 5.0 / (1.0 + np.exp(3.0 * self.odds)) + np.where(self.odds < -0.5, 20.0, 0.0) + np.where(self.odds < -3.0, 60.0, 0.0)
+        return (
+            1.0
+            + 5.0 / (1.0 + np.exp(3.0 * self.odds))
+            + np.where(self.odds < -0.5, 20.0, 0.0)
+            + np.where(self.odds < -3.0, 60.0, 0.0)
+        )
 
     def ways(self, pose: Pose) -> Ways:
         """The cheapest ways from a pose to all cells that anything is known of."""
@@ -108,7 +116,7 @@ class FloorMap:
         number[known] = np.arange(len(cells))
         price, tails, heads, costs = self.price(), [], [], []
         for i, j in ((0, 1), (1, 0), (1, 1), (1, -1)):
-            near = cells + (i, j)
+            near = cells + np.array((i, j))
             fits = ((near >= 0) & (near < CELLS)).all(axis=1)
             other = np.full(len(cells), -1)
             other[fits] = number[tuple(near[fits].T)]
@@ -178,7 +186,9 @@ def walk(floor: FloorMap, cells: list[tuple[int, int]]) -> list[tuple[float, flo
     while at < len(cells) - 1:
         ahead = range(len(cells) - 1, at, -1)
         at = next(
-            k for k in ahead if k == at + 1 or _line(price, cells[at], cells[k]) <= 1.15 * _way(price, cells[at : k + 1])
+            k
+            for k in ahead
+            if k == at + 1 or _line(price, cells[at], cells[k]) <= 1.15 * _way(price, cells[at : k + 1])
         )
         kept.append(cells[at])
     return [((i - CELLS // 2 + 0.5) * CELL, (j - CELLS // 2 + 0.5) * CELL) for i, j in kept]
@@ -193,7 +203,9 @@ def _line(price: np.ndarray, a: tuple[int, int], b: tuple[int, int]) -> float:
 
 
 def _way(price: np.ndarray, cells: list[tuple[int, int]]) -> float:
-    return CELL * sum(math.hypot(b[0] - a[0], b[1] - a[1]) * float(price[b]) for a, b in zip(cells, cells[1:]))
+    return CELL * sum(
+        math.hypot(b[0] - a[0], b[1] - a[1]) * float(price[b]) for a, b in itertools.pairwise(cells)
+    )
 
 
 def steer(pose: Pose, places: list[tuple[float, float]], length: int, last: float | None = None) -> list[str]:

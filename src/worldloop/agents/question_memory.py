@@ -117,12 +117,14 @@ class HouseMemory:
                 thing.boxes[i] = box
                 if min(box[2] - box[0], box[3] - box[1]) >= self.config.smallest:
                     best.setdefault(track, []).append((_inside(box, situation.history[i].rgb.shape[1]), i))
-        for track, views in best.items():
-            looks = self.things[track].looks
-            largest = max((look.area for look in looks), default=0.0)
-            room = self.config.looks - len(looks)
-            views = sorted(views, reverse=True)[:2]
-            wanted += [(track, i) for area, i in views if room > 0 or area > self.config.larger * largest]
+        for track, sights in best.items():
+            before = self.things[track].looks
+            largest = max((look.area for look in before), default=0.0)
+            wanted += [
+                (track, i)
+                for area, i in sorted(sights, reverse=True)[:2]
+                if len(before) < self.config.looks or area > self.config.larger * largest
+            ]
         forced = self._to_check(situation, start)
         pairs = list(
             dict.fromkeys([*wanted, *((track, i) for track, i, _ in forced if i in self._boxes_of(track))])

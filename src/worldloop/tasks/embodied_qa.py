@@ -1,7 +1,7 @@
 """Embodied question answering: walk through a house until the question can be answered.
 
 After the A-EQA protocol of World-In-World (arXiv 2510.18135) on questions in OpenEQA's categories: M = 3 plans of L =
-14 actions and at most 250 steps in all; here ten actions of a plan are carried out, in at most 25 decisions. The answer
+14 actions and at most 250 steps in all; here seven actions of a plan are carried out, in at most 36 decisions. The answer
 is graded 1 to 5 by a judge, and the score is 100 (grade - 1) / 4.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -58,7 +59,7 @@ class EmbodiedQa(HouseTask):
 
     name = "embodied-qa"
     summary = "answer a question about a house by walking through it"
-    budgets = Budgets(rollouts=3, horizon=14, execute=10, budget=25, confidence=0.9)
+    budgets = Budgets(rollouts=3, horizon=14, execute=7, budget=36, confidence=0.9)
     privileges: tuple[str, ...] = ("true_boxes", "true_tracks")
     agent_sees = ("object_boxes", "object_tracks", "collided")
     default_agent = "heuristic"
@@ -132,7 +133,7 @@ class EmbodiedQa(HouseTask):
         return Score(success, score_of(grade), metrics)
 
 
-def _checked(episode: Episode) -> dict[str, object]:
+def _checked(episode: Episode) -> dict[str, Any]:
     goal = dict(episode.goal)
     if not all(isinstance(goal.get(k), str) and goal[k] for k in ("question", "answer")):
         raise InputError(f"episode {episode.id}: its goal needs a question and an answer")

@@ -94,7 +94,7 @@ def _existence(facts: SceneFacts) -> Iterator[Question]:
             there = facts.countable(category, room)
             if there is not None and plausible(category, kind):
                 answer = "yes" if there else "no"
-                search = () if there else (room,)
+                search: tuple[str, ...] = () if there else (room,)
                 text = f"Is there {name} in the {room_name(kind)}?"
                 # One is enough for a yes: the others need not be seen.
                 yield Question(

@@ -29,6 +29,7 @@ from worldloop.core import (
 from worldloop.envs.house.world import HouseWorld
 from worldloop.tasks.embodied_qa_judges import BEST, JUDGES, Judge, score_of
 from worldloop.tasks.house import PANORAMA_HEIGHT, HouseTask, house_of
+from worldloop.tasks.openeqa import check_walkable, import_openeqa, is_openeqa
 
 MOST_STEPS = 250
 """Primitive steps of an episode, whatever the settings."""
@@ -68,6 +69,17 @@ class EmbodiedQa(HouseTask):
         """judge: the name of a judge (`JUDGES`), or one."""
         self.judge: Judge = JUDGES.create(judge) if isinstance(judge, str) else judge
         self.version = "1" if self.judge.name == "scripted" else f"1+{self.judge.name}"
+
+    def episodes(self, split: str) -> list[Episode]:
+        """The fixed list of a split, or of a file: worldloop's own, or OpenEQA's, which is a plain list.
+
+        InputError for any other, and for OpenEQA's scans, which need Habitat.
+        """
+        if not (split.endswith(".json") and is_openeqa(split)):
+            return super().episodes(split)
+        episodes = import_openeqa(split, self.budgets.budget)
+        check_walkable(episodes[0])
+        return episodes
 
     def environment(self, needs: Collection[str] = ()) -> CountedHouse:
         """A house world that also tells which pixels show which thing: boxes come from there."""
@@ -113,6 +125,11 @@ class EmbodiedQa(HouseTask):
         """When the steps are used up."""
         return isinstance(environment, CountedHouse) and environment.steps >= MOST_STEPS
 
+    def accepted_answers(self, episode: Episode) -> tuple[str, ...]:
+        """What counts as right, the answer itself first: for the scorer and for reports, never for the agent."""
+        goal = _checked(episode)
+        return tuple(dict.fromkeys([goal["answer"], *(goal.get("extra_answers") or ())]))
+
     def score(self, environment: Environment, episode: Episode, outcome: Outcome) -> Score:
         """Score 0 to 100; metrics are `grade` (1 to 5), `spl`, `shortest` and whether it was `answered`.
 
@@ -120,8 +137,7 @@ class EmbodiedQa(HouseTask):
         """
         goal = _checked(episode)
         given = outcome.belief.answer if outcome.belief is not None else None
-        accepted = [str(goal["answer"]), *map(str, goal.get("extra_answers") or ())]
-        grade = self.judge.judge(str(goal["question"]), accepted, given) if given else 1
+        grade = self.judge.judge(goal["question"], self.accepted_answers(episode), given) if given else 1
         success = grade >= BEST
         shortest = max(float(goal.get("shortest", 0.0)), LEEWAY)
         metrics = {

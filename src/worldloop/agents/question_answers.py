@@ -16,6 +16,8 @@ from worldloop.envs.house.words import ROOMS, noun, room_name
 
 NEAR = 1.6
 """Metres (standard deviation): things this near to one another are likely in one room."""
+OWN = 2.0
+"""What a thing's own category tells of its room, beside a neighbour's."""
 SURE = 0.75
 """Probability of a category from which on a thing is taken to be of it, at the end."""
 SATED = 60
@@ -62,7 +64,14 @@ class Answers:
         for i, k in enumerate(placed):
             weights = np.exp(-0.5 * (np.hypot(*(at - at[i]).T) / NEAR) ** 2) * sure**2
             shared = [len(k.thing.boxes.keys() & o.thing.boxes.keys()) > 0 for o in placed]
-            logs = ((weights * np.where(shared, 1.0, 0.4))[:, None] * like).sum(axis=0)
+            weights *= np.where(shared, 1.0, 0.4)
+            weights[i] *= OWN
+            # Six chairs tell no more of a room than one.
+            nearest: dict[str, int] = {}
+            for j in np.argsort(-weights, kind="stable"):
+                nearest.setdefault(placed[j].category, int(j))
+            kept = list(nearest.values())
+            logs = (weights[kept, None] * like[kept]).sum(axis=0)
             odds = np.exp(logs - logs.max())
             out[k.thing.track] = odds / odds.sum()
         return out

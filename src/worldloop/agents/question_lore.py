@@ -48,7 +48,7 @@ class HouseLore:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path} holds no knowledge of houses ({error}); reinstall worldloop") from None
 
-    def room_likelihood(self, category: str, kinds: Sequence[str], floor: float = 0.05) -> list[float]:
+    def room_likelihood(self, category: str, kinds: Sequence[str], floor: float = 0.01) -> list[float]:
         """How many things of a category a room of each kind has on average."""
         found = self.rooms.get(category, {})
         return [max(float(found.get(kind, 0.0)), floor) for kind in kinds]

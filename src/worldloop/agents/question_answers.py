@@ -20,8 +20,8 @@ OWN = 2.0
 """What a thing's own category tells of its room, beside a neighbour's."""
 SURE = 0.75
 """Probability of a category from which on a thing is taken to be of it, at the end."""
-SATED = 60
-"""Steps without anything new after which nothing new is expected."""
+SATED, LEAST = 80, 200
+"""Steps without anything new after which nothing new is expected, and steps that it takes at least."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,8 @@ class Answers:
     def sated(self) -> bool:
         """Whether nothing new has come up for long: what has not been seen is then taken not to be there."""
         steps = len(self.situation.actions)
-        first = [min(t.boxes) for t in self.memory.things.values() if t.boxes]
-        return steps - max(first, default=0) >= SATED and steps >= 2 * SATED
+        newest = max((t.since for t in self.memory.things.values()), default=0)
+        return steps >= LEAST and steps - newest >= SATED
 
     def belief(self, asked: Asked) -> Belief:
         """The answer with how sure it is; the general guess with no confidence where nothing was seen."""

@@ -70,6 +70,8 @@ class Thing:
     """A thing that was seen, by the number of its track."""
 
     track: int
+    since: int = 0
+    """Steps taken when it was first seen, or imagined."""
     looks: list[Look] = field(default_factory=list)
     imagined: list[Look] = field(default_factory=list)
     boxes: dict[int, np.ndarray] = field(default_factory=dict)
@@ -113,7 +115,7 @@ class HouseMemory:
         best: dict[int, list[tuple[float, int]]] = {}
         for i in range(start, len(situation.history)):
             for box, track in _boxes(situation.history[i]):
-                thing = self.things.setdefault(track, Thing(track))
+                thing = self.things.setdefault(track, Thing(track, i))
                 thing.boxes[i] = box
                 if min(box[2] - box[0], box[3] - box[1]) >= self.config.smallest:
                     best.setdefault(track, []).append((_inside(box, situation.history[i].rgb.shape[1]), i))
@@ -175,7 +177,7 @@ class HouseMemory:
     def remember(self, imagined: Sequence[Sequence[tuple[int, Look]]]) -> None:
         """Keep imagined looks beside the real ones."""
         for track, look in (pair for looks in imagined for pair in looks):
-            thing = self.things.setdefault(track, Thing(track))
+            thing = self.things.setdefault(track, Thing(track, len(self.poses) - 1))
             if not any(look is known for known in thing.imagined):
                 thing.imagined = sorted([*thing.imagined, look], key=lambda x: -x.area)[:3]
 

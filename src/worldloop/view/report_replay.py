@@ -158,7 +158,8 @@ def make_replay(
     # Without a pose every place is the origin; such an episode has no path to draw.
     places = [[(*d.position, d.yaw_deg) for d in e.decisions] for _, _, e in entries if e is not None]
     bounds = path_bounds([p for path in places for p in path])
-    plays, goal_text, goal, accepted = [], "", None, []
+    plays, goal_text, goal = [], "", None
+    accepted: list[str] = []
     for label, run, entry in entries:
         if entry is None:
             continue

@@ -48,7 +48,7 @@ def main() -> None:
     out["rooms"] = {
         c: {kind: round(n / kinds[kind], 4) for kind, n in found.items()} for c, found in out["rooms"].items()
     }
-    out["houses"] = f"house/train, the first {options.houses}"
+    out["houses"] = options.houses
     options.out.write_text(json.dumps(out, sort_keys=True) + "\n", encoding="utf-8")
     print(options.out, options.out.stat().st_size, "bytes")
 

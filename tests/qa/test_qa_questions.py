@@ -142,7 +142,8 @@ def test_the_way_to_the_evidence_is_a_lower_bound():
 
 def test_answers_take_turns():
     """Of a hundred plain houses that all say yes and no equally often, half the chosen answers are yes."""
-    chooser, pool = Chooser(0), [q for q in questions(_facts()) if q.form.startswith("exists")]
+    pool = [q for q in questions(_facts()) if q.form.startswith("exists")]
+    chooser = Chooser(0, [pool])
     for _ in range(40):
         question = chooser.choose("scene", pool, KINDS[0])
         chooser.take(question)

@@ -37,6 +37,8 @@ class HouseLore:
     """Kind of room -> material -> times."""
     colours: Counts
     """Category -> colour -> times; `any` for all."""
+    houses: int
+    """How many were counted."""
 
     @classmethod
     def load(cls, path: Path | None = None) -> HouseLore:
@@ -44,7 +46,9 @@ class HouseLore:
         path = path or shipped_lore_path()
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
-            return cls(*(data[n] for n in ("rooms", "counts", "supports", "tops", "floors", "colours")))
+            return cls(
+                *(data[n] for n in ("rooms", "counts", "supports", "tops", "floors", "colours", "houses"))
+            )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path} holds no knowledge of houses ({error}); reinstall worldloop") from None
 
@@ -56,8 +60,13 @@ class HouseLore:
     def guess(self, asked: Asked) -> str:
         """The most frequent answer to such a question, for one who has seen nothing."""
         about = asked.categories[0] if asked.categories else ""
+        if asked.form in ("exists", "any of"):
+            missing = 1.0
+            for category in asked.categories:
+                missing *= 1.0 - self._presence(category, asked.room)
+            return "yes" if missing <= 0.5 else "no"
         if asked.yes_no:
-            return "yes"
+            return "yes" if asked.form == "anything on" else "no"
         if asked.form == "count":
             return _top(self.counts.get(about, {}), "1")
         if asked.form == "colour":
@@ -75,6 +84,12 @@ class HouseLore:
             where = {c: self._expected(c, asked.room) for c in choice}
             return noun(_top(where, choice[0]))
         return noun("chair") if asked.form == "beside" else "yes"
+
+    def _presence(self, category: str, room: str | None) -> float:
+        """How likely a house, or a room of a kind, has such a thing."""
+        if room:
+            return min(1.0, float(self.rooms.get(category, {}).get(room, 0.0)))
+        return sum(self.counts.get(category, {}).values()) / max(self.houses, 1)
 
     def _expected(self, category: str, room: str | None) -> float:
         found = self.rooms.get(category, {})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,14 +23,21 @@ SHARES = {
     "anything on": 0.25, "where to": 0.35, "what for": 0.25, "seat": 0.15, "knowledge": 1.0,
 }  # fmt: skip
 """Share of each pattern in its category, as far as the houses allow."""
+USUAL = 0.5, 0.3
+"""Largest share of questions, asked for yes or no and others, whose answer is the most frequent one in such houses."""
 
 
 class Chooser:
     """Picks, question by question, what the list so far has least of."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, pools: Iterable[Sequence[Question]]) -> None:
         self.seed = seed
         self.counts: Counter[tuple[str, ...]] = Counter()
+        found: dict[tuple[str, str], Counter[str]] = {}
+        for question in (q for pool in pools for q in pool):
+            found.setdefault((question.form, question.about), Counter())[question.answer] += 1
+        self.usual = {key: max(sorted(answers), key=lambda a: answers[a]) for key, answers in found.items()}
+        """What one who has not looked would answer, by pattern and what the question is about."""
 
     def choose(self, scene: str, pool: Sequence[Question], kind: str) -> Question | None:
         """The most wanted question of a category from a house's pool, or None if it has none."""
@@ -42,14 +49,20 @@ class Chooser:
         q = question
         for key in ((q.kind,), ("form", q.form), ("answer", q.form, q.answer), ("about", q.form, q.about)):
             self.counts[key] += 1
+        self.counts["usual", q.form] += self._usual(q)
         self.counts["both", q.form, q.about, q.answer] += 1
         self.counts["text", q.text] += 1
 
+    def _usual(self, q: Question) -> bool:
+        return self.usual.get((q.form, q.about)) == q.answer
+
     def _wanted(self, scene: str, q: Question) -> tuple[float, ...]:
-        count = self.counts
+        count, most = self.counts, USUAL[q.answer not in ("yes", "no")]
         # A pattern's answers are equally frequent; so are those about one category, or its name would tell.
         return (
             round(count["form", q.form] / SHARES[q.form]),
+            # Who guesses what is most frequent should not be right more often than by chance.
+            self._usual(q) and count["usual", q.form] + 1 > most * (count["form", q.form] + 1),
             count["answer", q.form, q.answer],
             count["both", q.form, q.about, q.answer] - 0.5 * count["about", q.form, q.about],
             count["about", q.form, q.about] + count["text", q.text],
@@ -62,17 +75,14 @@ def sample_questions(scenes: Sequence[str], count: int, budget: int, seed: int =
 
     Deterministic; InputError when the houses do not yield so many.
     """
-    facts: dict[str, SceneFacts] = {}
-    pools: dict[str, list[Question]] = {}
+    facts = {scene: SceneFacts.of(scene) for scene in scenes}
+    pools = {scene: questions(facts[scene]) for scene in scenes}
     out: list[Episode] = []
-    chooser, numbers = Chooser(seed), Counter[str]()
+    chooser, numbers = Chooser(seed, pools.values()), Counter[str]()
     for turn in range(8 * count):
         if len(out) == count:
             return out
         scene = scenes[turn % len(scenes)]
-        if scene not in pools:
-            facts[scene] = SceneFacts.of(scene)
-            pools[scene] = questions(facts[scene])
         order = sorted(range(len(KINDS)), key=lambda k: (chooser.counts[KINDS[k],], (k + turn) % len(KINDS)))
         for kind in (KINDS[k] for k in order):
             question = chooser.choose(scene, pools[scene], kind)
@@ -105,7 +115,7 @@ def _episode(
         yaw = TURN * int(rng.integers(16))
         if shortest <= FARTHEST and (best is None or shortest > best[0]):
             best = shortest, (x, y), yaw
-        # Three in four are asked from afar; a draw decides which.
+        # Most are asked from afar, where there is such a place.
         if best is not None and (best[0] > 2.0 or rng.random() < 0.1):
             break
     if best is None:

@@ -22,7 +22,7 @@ from worldloop.agents.question_exploring import (
     walk,
 )
 from worldloop.agents.question_lore import HouseLore
-from worldloop.agents.question_memory import HouseMemory, MemoryConfig
+from worldloop.agents.question_memory import HouseMemory, MemoryConfig, Thing
 from worldloop.agents.question_parsing import Asked, parse_question
 from worldloop.agents.recognition import first_proposal, select
 from worldloop.core import Belief, Candidate, Decision, Situation
@@ -36,6 +36,8 @@ class QuestionConfig:
     """By how much another plan must promise more than the first one."""
     relevance: float = 2.0
     """What a thing that may answer the question counts, beside one that is only new."""
+    seen: float = 0.2
+    """What another view counts of a thing that has really been seen, but not well."""
     new_thing: float = 0.2
     """What a thing that is only new counts."""
 
@@ -149,7 +151,8 @@ class ExploringProposer:
         index = {c: i for i, c in enumerate(memory.recogniser.classes)}
         wanted = [index[c] for c in asked.categories if c in index]
         for thing in memory.things.values():
-            p = float(memory.shares(thing)[wanted].sum()) if wanted else 0.0
+            # Proposals rest on real views alone.
+            p = float(memory.shares(thing, real_only=True)[wanted].sum()) if wanted and thing.looks else 0.0
             if not 0.15 < p < 0.9 or thing.track in tried:
                 continue
             place = memory.place(thing, asked.categories[0])
@@ -188,11 +191,16 @@ class PromiseReviser:
             score = 0.0
             for track, look in found:
                 p = memory.recogniser.shares(look.logits[None])[0]
-                thing = memory.things.get(track)
-                new = 1.0 if thing is None or not thing.looks else 0.3
+                new = self._newness(memory, memory.things.get(track), len(situation.actions))
                 score += new * (config.new_thing * float(p.max()) + config.relevance * float(p[wanted].sum()))
             scores.append(round(memory.trust * score, 6))
         return select(candidates, scores, config.margin, "its views promise most about the question")
+
+    def _newness(self, memory: HouseMemory, thing: Thing | None, steps: int) -> float:
+        """1 for what has never been seen; what was imagined before is old as far as imagination is believed."""
+        if thing is None or (not thing.looks and thing.since >= steps):
+            return 1.0
+        return self.senses.config.seen if thing.looks else max(self.senses.config.seen, 1.0 - memory.trust)
 
 
 @dataclass(frozen=True)

@@ -181,9 +181,9 @@ class HouseMemory:
             if not any(look is known for known in thing.imagined):
                 thing.imagined = sorted([*thing.imagined, look], key=lambda x: -x.area)[:3]
 
-    def shares(self, thing: Thing) -> np.ndarray:
+    def shares(self, thing: Thing, real_only: bool = False) -> np.ndarray:
         """float64 [C]: probability of each category; what is not believed is missing from the sum."""
-        real, imagined = thing.looks, [] if self._well_known(thing) else thing.imagined
+        real, imagined = thing.looks, [] if real_only or self._well_known(thing) else thing.imagined
         if not real and not imagined:
             return np.zeros(len(self.recogniser.classes))
         logits = np.stack([look.logits for look in (*real, *imagined)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from worldloop.agents.perception.free_space import (
     FreeSpace,
     column_vectors,
 )
+from worldloop.agents.question_answering import PromiseReviser, QuestionConfig
 from worldloop.agents.question_answers import Answers
 from worldloop.agents.question_exploring import ExploringConfig, FloorMap, cell_of, steer, walk
 from worldloop.agents.question_lore import HouseLore
@@ -235,6 +237,27 @@ def test_trust_follows_what_comes_true(came, trust):
 
     asyncio.run(go())
     assert len(memory.checks) == 1 and memory.trust == pytest.approx(trust, abs=0.02)
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_steps_that_are_imagined_to_be_blocked_are_left_out(trusted):
+    senses = SimpleNamespace(config=QuestionConfig(), asked=lambda s: parse_question(s.goal.text))
+    now = situation("Is there a piano in this house?", view(ROOM))
+    memory = HouseMemory(Namer(), None, MemoryConfig(), checks=[1.0 if trusted else 0.0] * 10)
+    senses.memory = lambda s: memory
+    free = view({1: ("table", (10, 70, 90, 120))})
+    plan = NAVIGATION.plan(["move_forward", "move_forward", "turn_left"])
+    candidates = [Candidate(plan, rollout=Rollout((free, free, view(ROOM))))]
+
+    async def go():
+        await memory.take_in(now)
+        return await PromiseReviser(senses).revise(now, candidates)
+
+    decision = asyncio.run(go())
+    names = [a.name for a in decision.actions]
+    assert names == (
+        ["move_forward", "turn_left"] if trusted else ["move_forward", "move_forward", "turn_left"]
+    )
 
 
 def test_the_blind_agent_looks_at_nothing():

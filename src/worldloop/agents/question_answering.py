@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,6 +27,9 @@ from worldloop.agents.question_parsing import Asked, parse_question
 from worldloop.agents.recognition import first_proposal, select
 from worldloop.core import Belief, Candidate, Decision, Situation
 
+STILL = 0.5
+"""Mean difference of two pictures, in 255ths, below which nothing has moved."""
+
 
 @dataclass(frozen=True)
 class QuestionConfig:
@@ -36,6 +39,10 @@ class QuestionConfig:
     """By how much another plan must promise more than the first one."""
     relevance: float = 2.0
     """What a thing that may answer the question counts, beside one that is only new."""
+    blocked: float = 0.1
+    """What each step that is imagined to be blocked takes off a plan."""
+    believed: float = 0.7
+    """Trust in imagination from which on such steps are left out."""
     seen: float = 0.2
     """What another view counts of a thing that has really been seen, but not well."""
     new_thing: float = 0.2
@@ -186,21 +193,39 @@ class PromiseReviser:
         asked = self.senses.asked(situation)
         index = {c: i for i, c in enumerate(memory.recogniser.classes)}
         wanted = [index[c] for c in asked.categories if c in index]
-        scores = []
-        for found in looks:
-            score = 0.0
+        scores, blocked = [], [_blocked(situation, c) for c in candidates]
+        for found, stuck in zip(looks, blocked):
+            score = -config.blocked * len(stuck)
             for track, look in found:
                 p = memory.recogniser.shares(look.logits[None])[0]
                 new = self._newness(memory, memory.things.get(track), len(situation.actions))
                 score += new * (config.new_thing * float(p.max()) + config.relevance * float(p[wanted].sum()))
             scores.append(round(memory.trust * score, 6))
-        return select(candidates, scores, config.margin, "its views promise most about the question")
+        decision = select(candidates, scores, config.margin, "its views promise most about the question")
+        stuck = blocked[decision.chosen or 0]
+        if memory.trust < config.believed or not stuck:
+            return decision
+        # A step that changes nothing can be left out: the plan leads to the same views without it.
+        kept = tuple(a for i, a in enumerate(decision.actions) if i not in stuck)
+        return replace(decision, actions=kept or decision.actions)
 
     def _newness(self, memory: HouseMemory, thing: Thing | None, steps: int) -> float:
         """1 for what has never been seen; what was imagined before is old as far as imagination is believed."""
         if thing is None or (not thing.looks and thing.since >= steps):
             return 1.0
         return self.senses.config.seen if thing.looks else max(self.senses.config.seen, 1.0 - memory.trust)
+
+
+def _blocked(situation: Situation, candidate: Candidate) -> set[int]:
+    """Which steps of a plan are imagined to lead nowhere: walking, and the picture stays as it is."""
+    frames = candidate.rollout.frames if candidate.rollout is not None else ()
+    out, before = set(), situation.observation.rgb
+    for i, (action, frame) in enumerate(zip(candidate.plan.actions, frames)):
+        walks = situation.vocabulary.primitive(action).forward != 0
+        if walks and np.abs(frame.rgb.astype(np.int16) - before).mean() < STILL:
+            out.add(i)
+        before = frame.rgb
+    return out
 
 
 @dataclass(frozen=True)

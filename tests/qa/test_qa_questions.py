@@ -27,7 +27,8 @@ from worldloop.envs.house.words import (
 )
 from worldloop.tasks import TASKS
 from worldloop.tasks.embodied_qa_facts import SceneFacts
-from worldloop.tasks.embodied_qa_questions import KINDS, questions
+from worldloop.tasks.embodied_qa_question import KINDS
+from worldloop.tasks.embodied_qa_questions import questions
 from worldloop.tasks.embodied_qa_sampling import SHARES, Chooser
 from worldloop.tasks.episodes import load_episodes
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from worldloop.envs.house.generate import CATEGORIES, PlacedObject
 from worldloop.envs.house.recipes import CLUTTER, FIRST, SMALL
@@ -21,16 +20,12 @@ from worldloop.envs.house.words import (
     noun,
     plural,
     room_name,
-    room_synonyms,
     synonyms,
 )
 from worldloop.tasks.embodied_qa_facts import SceneFacts
+from worldloop.tasks.embodied_qa_question import KINDS, Question, ids_of, room_answers
+from worldloop.tasks.embodied_qa_uses import knowledge, seats, what_for, where_to
 
-KINDS = (
-    "object existence", "counting", "attribute", "object recognition", "spatial location", "state and function",
-    "world knowledge",
-)  # fmt: skip
-"""The categories of questions."""
 SUPPORTS = ("table", "desk", "nightstand", "dresser")
 """What things stand on and what has one name."""
 TALL, LOW = 1.6, 1.1
@@ -41,26 +36,6 @@ NEXT_TO, FARTHER = 0.6, 0.7
 """Metres of floor between two things that stand side by side, and how much farther the next one must be."""
 
 
-@dataclass(frozen=True)
-class Question:
-    """A question with everything that decides how it is chosen and scored."""
-
-    kind: str
-    """One of `KINDS`."""
-    form: str
-    """Which pattern it was made from, such as `count room`."""
-    text: str
-    answer: str
-    extra_answers: tuple[str, ...] = ()
-    """Other answers that are just as right."""
-    evidence: tuple[int, ...] = ()
-    """Instance ids of what must be seen to know the answer."""
-    search: tuple[str, ...] = ()
-    """Names of the rooms that must be looked into to know that something is not there."""
-    about: str = ""
-    """The category that it is about: answers are balanced for each."""
-
-
 Maker = Callable[[SceneFacts], Iterator[Question]]
 
 
@@ -68,7 +43,7 @@ def questions(facts: SceneFacts) -> list[Question]:
     """Every question that can be asked of a house, in a fixed order."""
     makers: tuple[Maker, ...] = (
         _existence, _counting, _colours, _floors, _heights, _on_top, _beside, _on_the_wall, _which_room, _standing_on,
-        _anything_on, _where_to, _what_for, _seats, _knowledge,
+        _anything_on, where_to, what_for, seats, knowledge,
     )  # fmt: skip
     return [question for maker in makers for question in maker(facts)]
 
@@ -76,14 +51,6 @@ def questions(facts: SceneFacts) -> list[Question]:
 def plausible(category: str, kind: str) -> bool:
     """Whether rooms of a kind sometimes have a thing of a category."""
     return category in CLUTTER[kind] or any(s.category == category for s in (*FIRST[kind], *SMALL[kind]))
-
-
-def _ids(facts: SceneFacts, things: list[PlacedObject]) -> tuple[int, ...]:
-    return tuple(facts.ids[o.name] for o in things)
-
-
-def _names(category: str) -> tuple[str, ...]:
-    return synonyms(category)
 
 
 def _existence(facts: SceneFacts) -> Iterator[Question]:
@@ -98,14 +65,14 @@ def _existence(facts: SceneFacts) -> Iterator[Question]:
                 text = f"Is there {name} in the {room_name(kind)}?"
                 # One is enough for a yes: the others need not be seen.
                 yield Question(
-                    KINDS[0], "exists room", text, answer, (), _ids(facts, there)[:1], search, category
+                    KINDS[0], "exists room", text, answer, (), ids_of(facts, there)[:1], search, category
                 )
         found = facts.countable(category)
         if found is not None and len(found) <= 1:
             answer = "yes" if found else "no"
             search = () if found else everywhere
             text = f"Is there {name} in this house?"
-            yield Question(KINDS[0], "exists house", text, answer, (), _ids(facts, found), search, category)
+            yield Question(KINDS[0], "exists house", text, answer, (), ids_of(facts, found), search, category)
 
 
 def _counting(facts: SceneFacts) -> Iterator[Question]:
@@ -117,7 +84,7 @@ def _counting(facts: SceneFacts) -> Iterator[Question]:
             if there and len(there) <= MOST:
                 text = f"How many {plural(category)} are there in the {room_name(kind)}?"
                 yield Question(
-                    KINDS[1], "count room", text, str(len(there)), (), _ids(facts, there), (room,), category
+                    KINDS[1], "count room", text, str(len(there)), (), ids_of(facts, there), (room,), category
                 )
         found = facts.countable(category)
         if found and len(found) <= MOST:
@@ -128,7 +95,7 @@ def _counting(facts: SceneFacts) -> Iterator[Question]:
                 text,
                 str(len(found)),
                 (),
-                _ids(facts, found),
+                ids_of(facts, found),
                 tuple(facts.kinds),
                 category,
             )
@@ -146,7 +113,7 @@ def _colours(facts: SceneFacts) -> Iterator[Question]:
                 text,
                 colour,
                 colour_synonyms(colour),
-                _ids(facts, [thing]),
+                ids_of(facts, [thing]),
                 about=category,
             )
 
@@ -166,7 +133,7 @@ def _heights(facts: SceneFacts) -> Iterator[Question]:
         if thing and not LOW < (height := thing.upper[2] - thing.lower[2]) < TALL and thing.upper[2] <= 2.55:
             text = f"Is the {noun(category)} itself taller than 1.3 metres?"
             answer = "yes" if height >= TALL else "no"
-            yield Question(KINDS[2], "height", text, answer, (), _ids(facts, [thing]), about=category)
+            yield Question(KINDS[2], "height", text, answer, (), ids_of(facts, [thing]), about=category)
 
 
 def _on_top(facts: SceneFacts) -> Iterator[Question]:
@@ -176,7 +143,7 @@ def _on_top(facts: SceneFacts) -> Iterator[Question]:
             thing = things[0]
             text = f"What is standing on the {noun(support.category)}{_where(facts, support)}?"
             yield Question(
-                KINDS[3], "on top", text, noun(thing.category), _names(thing.category), _ids(facts, [thing, support]),
+                KINDS[3], "on top", text, noun(thing.category), synonyms(thing.category), ids_of(facts, [thing, support]),
                 about=support.category,
             )  # fmt: skip
 
@@ -197,7 +164,7 @@ def _beside(facts: SceneFacts) -> Iterator[Question]:
         near = gaps[0][2]
         text = f"What stands right next to the {noun(thing.category)}?"
         yield Question(
-            KINDS[3], "beside", text, noun(near.category), _names(near.category), _ids(facts, [near, thing]),
+            KINDS[3], "beside", text, noun(near.category), synonyms(near.category), ids_of(facts, [near, thing]),
             about=thing.category,
         )  # fmt: skip
 
@@ -210,7 +177,7 @@ def _on_the_wall(facts: SceneFacts) -> Iterator[Question]:
         if len(hung) == 1 and facts.clear(hung[0].name):
             text = f"What is hanging on the wall of the {room_name(kind)}?"
             yield Question(
-                KINDS[3], "on the wall", text, noun(hung[0].category), _names(hung[0].category), _ids(facts, hung),
+                KINDS[3], "on the wall", text, noun(hung[0].category), synonyms(hung[0].category), ids_of(facts, hung),
                 (room,), kind,
             )  # fmt: skip
 
@@ -221,9 +188,9 @@ def _which_room(facts: SceneFacts) -> Iterator[Question]:
         if thing and sum(plausible(category, kind) for kind in ROOMS) >= 2:
             kind = facts.kinds[thing.room]
             text = f"In which room is the {noun(category)}?"
-            extra = _room_answers(kind)
+            extra = room_answers(kind)
             yield Question(
-                KINDS[4], "which room", text, room_name(kind), extra, _ids(facts, [thing]), about=category
+                KINDS[4], "which room", text, room_name(kind), extra, ids_of(facts, [thing]), about=category
             )
 
 
@@ -233,8 +200,8 @@ def _standing_on(facts: SceneFacts) -> Iterator[Question]:
         if thing and thing.support:
             support = next(o for o in facts.house.objects if o.name == thing.support)
             text = f"What is the {noun(category)} standing on?"
-            words = _names(support.category)
-            ids = _ids(facts, [thing])
+            words = synonyms(support.category)
+            ids = ids_of(facts, [thing])
             yield Question(KINDS[4], "standing on", text, noun(support.category), words, ids, about=category)
 
 
@@ -250,117 +217,9 @@ def _anything_on(facts: SceneFacts) -> Iterator[Question]:
                 text,
                 answer,
                 (),
-                _ids(facts, [support, *things[:1]]),
+                ids_of(facts, [support, *things[:1]]),
                 about=support.category,
             )
-
-
-WHERE_TO = (
-    ("do the laundry", "washing_machine"),
-    ("warm myself at a fire", "fireplace"),
-    ("play the piano", "piano"),
-    ("play the guitar", "guitar"),
-    ("sit at a desk", "desk"),
-    ("watch television", "tv"),
-    ("find something to read", "books"),
-    ("pick a piece of fruit", "fruit_bowl"),
-    ("find a drink in a bottle", "bottle"),
-    ("throw something away", "bin"),
-    ("use a computer", "laptop"),
-    ("find something to climb on to reach a high shelf", "step_ladder"),
-    ("cool down before a fan", "fan"),
-)
-"""What somebody may want to do, and the category that serves it."""
-WHAT_FOR = (
-    ("make music on", ("piano", "guitar")),
-    ("give a child to play with", ("ball", "teddy_bear")),
-    ("carry my things in", ("backpack", "basket", "box")),
-    ("look at to be entertained", ("tv", "laptop")),
-)
-"""What somebody may want to do, and the categories of which any one serves it."""
-
-
-def _where_to(facts: SceneFacts) -> Iterator[Question]:
-    for wish, category in WHERE_TO:
-        thing = facts.only(category)
-        if thing:
-            kind = facts.kinds[thing.room]
-            text = f"In which room can I {wish}?"
-            yield Question(
-                KINDS[5],
-                "where to",
-                text,
-                room_name(kind),
-                _room_answers(kind),
-                _ids(facts, [thing]),
-                about=category,
-            )
-
-
-def _what_for(facts: SceneFacts) -> Iterator[Question]:
-    for wish, choice in WHAT_FOR:
-        found = [o for c in choice for o in facts.objects(c)]
-        if len(found) == 1 and facts.clear(found[0].name):
-            category = found[0].category
-            text = f"What is there in this house that I could {wish}?"
-            yield Question(
-                KINDS[5], "what for", text, noun(category), _names(category), _ids(facts, found), about=wish
-            )
-    for kind, room in facts.single_rooms.items():
-        found = [o for c in ("radiator", "fireplace") for o in facts.objects(c, room)]
-        if len({o.category for o in found}) == 1 and all(facts.clear(o.name) for o in found):
-            category = found[0].category
-            text = f"What keeps the {room_name(kind)} warm?"
-            ids = _ids(facts, found)[:1]
-            yield Question(KINDS[5], "what for", text, noun(category), _names(category), ids, about="warmth")
-
-
-def _seats(facts: SceneFacts) -> Iterator[Question]:
-    for kind, room in facts.single_rooms.items():
-        seats = [
-            o
-            for c in ("sofa", "armchair", "chair", "stool", "bean_bag", "bed")
-            for o in facts.objects(c, room)
-        ]
-        categories = {o.category for o in seats}
-        if len(categories) == 1 and categories != {"bed"} and any(facts.clear(o.name) for o in seats):
-            category = seats[0].category
-            text = f"What could I sit on in the {room_name(kind)}?"
-            ids = tuple(i for o, i in zip(seats, _ids(facts, seats)) if facts.clear(o.name))[:1]
-            yield Question(KINDS[5], "seat", text, noun(category), _names(category), ids, about="seat")
-
-
-KNOWLEDGE = (
-    ("Does it look as if somebody here plays a musical instrument?", ("piano", "guitar")),
-    ("Does it look as if a baby lived here?", ("crib",)),
-    ("Does it look as if a child lived here?", ("crib", "teddy_bear", "ball")),
-    ("Could one take a long bath in this home?", ("bathtub",)),
-    ("Can people wash their clothes here without going to a laundry?", ("washing_machine",)),
-    ("Could logs be burned here to keep warm?", ("fireplace",)),
-    ("Could a visitor be offered a freshly brewed espresso?", ("coffee_machine",)),
-    ("Is there a healthy snack within sight?", ("fruit_bowl",)),
-    ("Could one make a breeze on a hot day?", ("fan",)),
-    ("Would somebody who goes hiking find something to pack?", ("backpack",)),
-    ("Could one change a light bulb under the ceiling without standing on a chair?", ("step_ladder",)),
-    ("Could one follow the evening news on a screen?", ("tv", "laptop")),
-    ("Is there anything here that needs watering?", ("plant", "flowers")),
-    ("Could somebody get changed behind a screen?", ("room_divider",)),
-    ("Could leftovers be warmed up in a minute?", ("microwave",)),
-    ("Could a person who works from home sit at a proper desk?", ("desk",)),
-)
-"""Yes-no questions that take common knowledge, and the categories of which any one makes it a yes."""
-
-
-def _knowledge(facts: SceneFacts) -> Iterator[Question]:
-    for text, choice in KNOWLEDGE:
-        found = [o for c in choice for o in facts.objects(c)]
-        near = [n for c in choice for n in ("table",) * (c == "desk") if facts.objects(n)]
-        seen = [o for o in found if facts.clear(o.name)]
-        if found and seen:
-            ids = _ids(facts, seen)[:1]
-            yield Question(KINDS[6], "knowledge", text, "yes", (), ids, about=text)
-        elif not found and not near:
-            yield Question(KINDS[6], "knowledge", text, "no", (), (), tuple(facts.kinds), text)
 
 
 def _supports(facts: SceneFacts) -> list[PlacedObject]:
@@ -383,10 +242,6 @@ def _standing(facts: SceneFacts, support: PlacedObject) -> list[PlacedObject]:
 def _where(facts: SceneFacts, thing: PlacedObject) -> str:
     several = len(facts.objects(thing.category)) > 1
     return f" in the {room_name(facts.kinds[thing.room])}" if several else ""
-
-
-def _room_answers(kind: str) -> tuple[str, ...]:
-    return (f"in the {room_name(kind)}", *room_synonyms(kind))
 
 
 def _gap(a: PlacedObject, b: PlacedObject) -> float:

@@ -10,7 +10,8 @@ import numpy as np
 
 from worldloop.core import Episode, InputError, derive_seed, generator
 from worldloop.tasks.embodied_qa_facts import SceneFacts
-from worldloop.tasks.embodied_qa_questions import KINDS, Question, questions
+from worldloop.tasks.embodied_qa_question import KINDS, Question
+from worldloop.tasks.embodied_qa_questions import questions
 
 TASK = "embodied-qa"
 TURN = 22.5

@@ -7,6 +7,7 @@ for _name, _attribute, _summary in (
     ("heuristic", "heuristic", "the task's scripted proposer; revises by imagined views"),
     ("random", "random", "random plans; the same reviser"),
     ("enumerate", "enumerate_", "one plan for each primitive; the same reviser"),
+    ("blind", "blind", "answers questions without looking, by what is most frequent (embodied-qa)"),
     ("beam", "beam", "plans that end far apart; the same reviser"),
 ):
     AGENTS.register(_name, f"worldloop.agents.build:{_attribute}", _summary)

@@ -10,9 +10,18 @@ from pathlib import Path
 from worldloop.agents.goal_seeking import GoalConfig, GoalProposer, GoalReviser, GoalViews
 from worldloop.agents.manipulator import ManipulationProposer, ManipulationReviser, ManipulatorConfig
 from worldloop.agents.orbit import OrbitConfig, OrbitProposer
-from worldloop.agents.perception.answerer import shipped_recogniser_path
+from worldloop.agents.perception.answerer import Recogniser, shipped_recogniser_path
+from worldloop.agents.perception.free_space import shipped_free_space_path
 from worldloop.agents.perception.service import Perception
 from worldloop.agents.proposers import BeamProposer, EnumerateProposer, RandomProposer
+from worldloop.agents.question_answering import (
+    BlindAnswerer,
+    ExploringProposer,
+    PromiseReviser,
+    QuestionAnswerer,
+    QuestionSenses,
+)
+from worldloop.agents.question_lore import HouseLore, shipped_lore_path
 from worldloop.agents.recognition import CertaintyReviser, Evidence, EvidenceConfig, RecogniserAnswerer
 from worldloop.core import Agent, InputError, Proposer, Reviser
 
@@ -43,6 +52,29 @@ def enumerate_(task: str) -> Agent:
 def beam(task: str) -> Agent:
     """Plans that end far apart, the same reviser."""
     return _agent(task, "beam", BeamProposer())
+
+
+def blind(task: str) -> Agent:
+    """Answers without looking: what is most often right in training houses."""
+    if task != "embodied-qa":
+        raise InputError(f"agent 'blind' answers questions (embodied-qa); it has nothing to say in {task!r}")
+    settings = {"lore": _content_hash(shipped_lore_path())}
+    answerer = BlindAnswerer(HouseLore.load())
+    senses = question_senses()
+    return Agent(
+        "blind",
+        "scripted, sees nothing",
+        ExploringProposer(senses),
+        PromiseReviser(senses),
+        answerer,
+        settings=settings,
+    )
+
+
+@lru_cache(maxsize=1)
+def question_senses() -> QuestionSenses:
+    """What all episodes of question answering share."""
+    return QuestionSenses(shared_perception(), Recogniser.load(shipped_recogniser_path()))
 
 
 def _content_hash(path: Path) -> str:
@@ -78,6 +110,25 @@ def _agent(task: str, name: str, proposer: Proposer | None) -> Agent:
         reviser = GoalReviser(views)
         settings = {"goal": asdict(views.config)}
         return Agent(name, "scripted (no VLM)", proposer or GoalProposer(views), reviser, settings=settings)
+    if task == "embodied-qa":
+        senses = question_senses()
+        settings = {
+            "memory": asdict(senses.memory_config),
+            "exploring": asdict(senses.exploring),
+            "choice": asdict(senses.config),
+            "recogniser": _content_hash(shipped_recogniser_path()),
+            "free_space": _content_hash(shipped_free_space_path()),
+            "lore": _content_hash(shipped_lore_path()),
+        }
+        return Agent(
+            name,
+            "scripted (no VLM)",
+            proposer or ExploringProposer(senses),
+            PromiseReviser(senses),
+            QuestionAnswerer(senses),
+            settings=settings,
+        )
     raise InputError(
-        f"agent {name!r} knows active-recognition, image-goal and manipulation, not {task!r}; register your own agent"
+        f"agent {name!r} knows active-recognition, image-goal, embodied-qa and manipulation, not {task!r}; register "
+        "your own agent"
     )

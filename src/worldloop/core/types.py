@@ -37,7 +37,8 @@ class Observation:
     """Horizontal field of view of `rgb`, degrees."""
     extra: Mapping[str, Array] = field(default_factory=dict)
     """Further named arrays. `panorama_depth` float32 [h,2h] is the range along each ray in metres;
-    `target_box` float32 [4] is x0, y0, x1, y1 in pixels of `rgb`; `collided` bool [] says that the last
+    `target_box` float32 [4] is x0, y0, x1, y1 in pixels of `rgb`, `object_boxes` float32 [n,4] such boxes of what is in
+    sight and `object_tracks` int32 [n] numbers that stay with a thing; `collided` bool [] says that the last
     action was blocked; `gripper` float64 [7] is where an arm feels its hand to be (x, y, z in metres, roll,
     pitch, yaw in degrees, opening 0..1)."""
 
@@ -136,6 +137,7 @@ PRIVILEGES = {
     "true_pose": "reads the simulator's camera pose",
     "other_plans": "sees the other candidates' plans",
     "true_boxes": "the target's box comes from the simulator",
+    "true_tracks": "which box shows the same thing again comes from the simulator",
     "oracle_stop": "the environment stops the agent at the goal",
 }
 

@@ -64,6 +64,9 @@ class EpisodeRunner:
         goal = await self.workers.run(total, "act", self.task.goal, env, episode)
         situation = self._situation(env, episode, goal, truth)
         seen, path_length, stopped = [truth], 0.0, False
+        # Tasks that ask a question say what they accept; it goes into the transcript and nowhere else.
+        known = getattr(self.task, "accepted_answers", None)
+        accepted: tuple[str, ...] = known(episode) if known is not None else ()
         while situation.decision < episode.budget and not stopped and not done:
             clock = Clock()
             decision, candidates = await self._decide(clock, env, episode, situation, seen)
@@ -90,6 +93,7 @@ class EpisodeRunner:
                 tuple(carried),
                 situation.belief,
                 clock.seconds,
+                accepted,
             )
             await self.workers.run(total, "record", transcript.note, turn)
             for phase, seconds in clock.seconds.items():

@@ -21,6 +21,8 @@ GUARDED = {
     "wrist_depth": "true_depth",
     "wrist_segmentation": "simulator",
     "target_box": "true_boxes",
+    "object_boxes": "true_boxes",
+    "object_tracks": "true_tracks",
 }
 """Field or extra of an observation -> the privilege it takes to read it."""
 

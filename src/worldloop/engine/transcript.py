@@ -31,6 +31,8 @@ class Turn:
     """The actions that were carried out."""
     belief: Belief | None
     seconds: Mapping[str, float]
+    accepted: tuple[str, ...] = ()
+    """Answers that count as right, where the task asks for one: for the reader alone."""
 
 
 @dataclass
@@ -100,6 +102,8 @@ class Transcript:
             details["box"] = box
         if turn.number == 0:
             details["goal_text"] = turn.goal.text
+            if turn.accepted:
+                details["accepted"] = list(turn.accepted)
             if turn.goal.image is not None:
                 details["goal_frame"] = self._frame(turn.goal.image)
         return details

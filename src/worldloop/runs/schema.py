@@ -130,7 +130,7 @@ class DecisionRecord(_Checked):
     confidence: float | None = None
     """Probability that the agent gave this answer, 0 to 1."""
     details_json: str = "{}"
-    """What else a reader may want, as a JSON object: `box`, `goal_frame`, `goal_text`."""
+    """What else a reader may want, as a JSON object: `box`, `goal_frame`, `goal_text`, `accepted` (answers)."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall-clock seconds of propose, simulate, revise, act. Columns `seconds.<name>`."""
 

@@ -18,5 +18,10 @@ TASKS.register(
     "worldloop.tasks.manipulation:Manipulation",
     "push, stack, press, and pick and place with a Franka arm, as told",
 )
+TASKS.register(
+    "embodied-qa",
+    "worldloop.tasks.embodied_qa:EmbodiedQa",
+    "answer a question about a house by walking through it",
+)
 
 __all__ = ["TASKS"]

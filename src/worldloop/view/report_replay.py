@@ -99,6 +99,8 @@ class Replay:
     goal_text: str
     goal: Shot | None
     plays: list[Play]
+    accepted: list[str]
+    """Answers that count as right, for tasks that ask a question."""
 
     @property
     def first(self) -> int:
@@ -157,6 +159,7 @@ def make_replay(
     places = [[(*d.position, d.yaw_deg) for d in e.decisions] for _, _, e in entries if e is not None]
     bounds = path_bounds([p for path in places for p in path])
     plays, goal_text, goal = [], "", None
+    accepted: list[str] = []
     for label, run, entry in entries:
         if entry is None:
             continue
@@ -170,10 +173,11 @@ def make_replay(
         plays.append(Play(label, str(run.header.spec.get("model", "")), entry.episode, turns, path))
         details = _details(min(entry.decisions, key=lambda d: d.decision).details_json)
         goal_text = goal_text or _text(details.get("goal_text"))
+        accepted = accepted or _texts(details.get("accepted"))
         goal = goal or _shot(run, _text(details.get("goal_frame")), pictures, "the goal picture")
     if not plays:
         return None
-    return Replay(task, episode_id, plays[0].record.scene, goal_text, goal, plays)
+    return Replay(task, episode_id, plays[0].record.scene, goal_text, goal, plays, accepted)
 
 
 def _entry(run: Run, episode_id: str) -> Entry | None:
@@ -289,3 +293,7 @@ def _details(text: str) -> dict[str, Any]:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
+
+
+def _texts(value: Any) -> list[str]:
+    return [v for v in value if isinstance(v, str)] if isinstance(value, list) else []

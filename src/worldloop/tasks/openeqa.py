@@ -1,0 +1,84 @@
+"""OpenEQA's own question file as a list of episodes. Its scans need Habitat, which is not part of worldloop."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from worldloop.core import Episode, InputError, derive_seed
+
+SCENE_PREFIX = "openeqa/"
+"""Scenes of imported episodes are `openeqa/` and the episode history, such as `openeqa/hm3d-v0/000-hm3d-BFRyYbPCCPE`."""
+_OPTIONAL = ("scene_id", "hfov", "start_position", "start_rotation")
+_HABITAT = (
+    "is a scan of OpenEQA; it is walked in with Habitat and the HM3D or ScanNet data, which worldloop does not include. "
+    "Give an environment of your own that knows it, or run the shipped questions (--split val)"
+)
+
+
+def import_openeqa(path: str | Path, budget: int = 36) -> list[Episode]:
+    """Episodes from a file in the form of `open-eqa-v0.json`: a list of objects.
+
+    Fields are `question_id`, `question`, `answer`, `category`, `episode_history` and, where given, `extra_answers` and
+    A-EQA's `scene_id`, `hfov`, `start_position` and `start_rotation`, which are kept in the goal as they stand.
+    Raises InputError naming the first item that is not of that form, or an id that comes twice.
+    """
+    path = Path(path)
+    try:
+        items = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read the question file {path}: {error.strerror or error}") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not JSON: {error}") from None
+    if not isinstance(items, list) or not items:
+        raise InputError(f"{path}: an OpenEQA file is a list of questions, and not an empty one")
+    episodes = [_episode(item, f"{path}: question {i}", budget) for i, item in enumerate(items)]
+    ids = [e.id for e in episodes]
+    if len(set(ids)) != len(ids):
+        raise InputError(f"{path} repeats the id {next(i for i in ids if ids.count(i) > 1)!r}")
+    return episodes
+
+
+def is_openeqa(path: str | Path) -> bool:
+    """Whether a file is a plain list, as OpenEQA's is; worldloop's own lists are objects."""
+    try:
+        with Path(path).open(encoding="utf-8") as file:
+            return file.read(256).lstrip()[:1] == "["
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def check_walkable(episode: Episode) -> None:
+    """InputError for an episode in a scan that needs Habitat."""
+    if episode.scene.startswith(SCENE_PREFIX):
+        raise InputError(f"episode {episode.id}: {episode.scene.removeprefix(SCENE_PREFIX)!r} {_HABITAT}")
+
+
+def _episode(item: Any, where: str, budget: int) -> Episode:
+    if not isinstance(item, Mapping):
+        raise InputError(f"{where} is not an object")
+    for name in ("question_id", "question", "answer", "category", "episode_history"):
+        if not isinstance(item.get(name), str) or not item[name].strip():
+            raise InputError(f"{where}: {name!r} is missing or not a text")
+    extra = item.get("extra_answers") or []
+    if (
+        not isinstance(extra, Sequence)
+        or isinstance(extra, str)
+        or not all(isinstance(e, str) for e in extra)
+    ):
+        raise InputError(f"{where}: extra_answers is a list of texts")
+    goal = {name: item[name] for name in ("question", "answer", "category")}
+    goal |= {"extra_answers": list(extra)}
+    goal |= {name: item[name] for name in _OPTIONAL if name in item}
+    return Episode(
+        id=item["question_id"],
+        task="embodied-qa",
+        scene=SCENE_PREFIX + item["episode_history"],
+        seed=derive_seed(0, item["question_id"]) % 2**31,
+        # The scans' own frames of reference are kept in the goal; this start is not one of them.
+        start={"position": [0.0, 0.0], "yaw_deg": 0.0},
+        goal=goal,
+        budget=budget,
+    )

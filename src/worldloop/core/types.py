@@ -136,7 +136,7 @@ PRIVILEGES = {
     "true_depth": "reads the simulator's depth",
     "true_pose": "reads the simulator's camera pose",
     "other_plans": "sees the other candidates' plans",
-    "true_boxes": "the target's box comes from the simulator",
+    "true_boxes": "boxes around things come from the simulator",
     "true_tracks": "which box shows the same thing again comes from the simulator",
     "oracle_stop": "the environment stops the agent at the goal",
 }

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worldloop.core.errors import MissingExtraError
-from worldloop.tasks.embodied_qa_judges import JUDGES, JudgeError, LlmJudge, ScriptedJudge, score_of
+from worldloop.tasks.embodied_qa_judges import JUDGES, ScriptedJudge, score_of
 
 QUESTION = "What is it?"
 
@@ -53,38 +53,6 @@ def test_the_answer_itself_is_right(answer):
 
 def test_scores():
     assert [score_of(g) for g in (0, 1, 2, 3, 4, 5, 9)] == [0, 0, 25, 50, 75, 100, 100]
-
-
-def test_a_language_model_is_asked_again_and_then_fails():
-    replies = iter(["no idea", "1 or 2", "Grade: 4"])
-    asked = []
-
-    def complete(system, user):
-        asked.append((system, user))
-        return next(replies)
-
-    judge = LlmJudge(complete, "fake")
-    assert judge.judge("How many?", ["3", "three"], "four") == 4 and judge.name == "llm-fake"
-    assert len(asked) == 3 and "3 | three" in asked[0][1] and "four" in asked[0][1]
-    with pytest.raises(JudgeError, match="no single grade"):
-        LlmJudge(lambda system, user: "10/10", "fake").judge("How many?", ["3"], "four")
-
-
-def test_thoughts_before_the_grade_do_not_count_and_silence_is_not_asked_about():
-    assert LlmJudge(lambda s, u: "<think>maybe 2?</think>5", "fake").judge("q", ["a"], "a") == 5
-
-    def fail(system, user):
-        raise AssertionError
-
-    assert LlmJudge(fail, "fake").judge("q", ["a"], "  ") == 1
-
-
-def test_errors_of_the_service_pass_through():
-    def fail(system, user):
-        raise TimeoutError("gone")
-
-    with pytest.raises(TimeoutError):
-        LlmJudge(fail, "fake").judge("q", ["a"], "b")
 
 
 def test_the_encoder_names_its_extra(monkeypatch):

@@ -122,4 +122,4 @@ def test_it_needs_motions_and_a_panorama():
     with pytest.raises(InputError, match="panorama"):
         VideoBackbone(BackboneConfig(conditioning=HEADS, panorama=False, **sizes))
     with pytest.raises(InputError, match="no head"):
-        backbone().passages(torch.zeros(1, 1, 3), backbone().context(latents(1, 1), panorama()))
+        backbone().passages(backbone().context(latents(1, 1), panorama()))

@@ -14,7 +14,7 @@ from worldloop.core.errors import (
 )
 from worldloop.core.registry import Registry, parse_spec
 from worldloop.core.seeds import derive_seed, generator
-from worldloop.core.task import Budgets, Outcome, Score, Task
+from worldloop.core.task import AsksQuestions, Budgets, Outcome, Score, Task
 from worldloop.core.types import (
     PRIVILEGES,
     Belief,
@@ -35,6 +35,7 @@ __all__ = [
     "Action",
     "Agent",
     "Answerer",
+    "AsksQuestions",
     "Belief",
     "Budgets",
     "Candidate",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -83,8 +83,9 @@ class Answerer(Protocol):
         ...
 
 
+@runtime_checkable
 class Resource(Protocol):
-    """What an agent holds for the length of a run, such as the connection to a model server."""
+    """What an agent or a task holds for the length of a run, such as the connection to a model server."""
 
     async def open(
         self, folder: Path, spec: Mapping[str, Any], keep_frame: Callable[[np.ndarray], str]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from worldloop.core.agent import Goal
+from worldloop.core.agent import Goal, Resource
 from worldloop.core.types import Belief, Candidate, Environment, Episode, Observation
 
 
@@ -57,6 +57,8 @@ class Task(Protocol):
     agent_sees: tuple[str, ...]
     """Optional observation fields and extras that the agent may look at besides `rgb`."""
     default_agent: str
+    resources: tuple[Resource, ...]
+    """Opened before the first episode of a run and closed after its last, such as a judge that asks a server."""
 
     def episodes(self, split: str) -> list[Episode]:
         """The fixed list of a split; InputError for an unknown split."""
@@ -87,4 +89,13 @@ class Task(Protocol):
 
     def score(self, environment: Environment, episode: Episode, outcome: Outcome) -> Score:
         """The measure of success at the end of the episode."""
+        ...
+
+
+@runtime_checkable
+class AsksQuestions(Protocol):
+    """What a task has besides when it asks a question."""
+
+    def accepted_answers(self, episode: Episode) -> tuple[str, ...]:
+        """Answers that count as right, the best first: for records and reports, never for the agent."""
         ...

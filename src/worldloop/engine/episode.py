@@ -13,6 +13,7 @@ import numpy as np
 from worldloop.core import (
     Action,
     Agent,
+    AsksQuestions,
     Candidate,
     Decision,
     Environment,
@@ -65,8 +66,9 @@ class EpisodeRunner:
         situation = self._situation(env, episode, goal, truth)
         seen, path_length, stopped = [truth], 0.0, False
         # Tasks that ask a question say what they accept; it goes into the transcript and nowhere else.
-        known = getattr(self.task, "accepted_answers", None)
-        accepted: tuple[str, ...] = known(episode) if known is not None else ()
+        accepted: tuple[str, ...] = ()
+        if isinstance(self.task, AsksQuestions):
+            accepted = self.task.accepted_answers(episode)
         while situation.decision < episode.budget and not stopped and not done:
             clock = Clock()
             decision, candidates = await self._decide(clock, env, episode, situation, seen)

@@ -144,7 +144,7 @@ async def _all(
     todo = [i for i in order if episodes[i].id not in writer.done]
     async with AsyncExitStack() as stack:
         stack.callback(workers.close)
-        for resource in agent.resources:
+        for resource in (*task.resources, *agent.resources):
             await resource.open(writer.folder, writer.header.spec, writer.put_frame)
             stack.push_async_callback(resource.close)
         tasks = [loop.create_task(one(i, episodes[i])) for i in todo]

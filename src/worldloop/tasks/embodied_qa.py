@@ -24,6 +24,7 @@ from worldloop.core import (
     InputError,
     Observation,
     Outcome,
+    Resource,
     Score,
 )
 from worldloop.envs.house.world import HouseWorld
@@ -65,10 +66,18 @@ class EmbodiedQa(HouseTask):
     agent_sees = ("object_boxes", "object_tracks", "collided")
     default_agent = "heuristic"
 
-    def __init__(self, judge: str | Judge = "scripted") -> None:
-        """judge: the name of a judge (`JUDGES`), or one."""
-        self.judge: Judge = JUDGES.create(judge) if isinstance(judge, str) else judge
+    def __init__(self, judge: str | Judge = "scripted", **options: Any) -> None:
+        """judge: the name of a judge (`JUDGES`), which gets the options, or one.
+
+        InputError for an unknown name or options the judge does not have.
+        """
+        if options and not isinstance(judge, str):
+            raise InputError(
+                f"options {', '.join(options)} belong to a judge that is named, not to a given one"
+            )
+        self.judge: Judge = JUDGES.create(judge, **options) if isinstance(judge, str) else judge
         self.version = "1" if self.judge.name == "scripted" else f"1+{self.judge.name}"
+        self.resources = (self.judge,) if isinstance(self.judge, Resource) else ()
 
     def episodes(self, split: str) -> list[Episode]:
         """The fixed list of a split, or of a file: worldloop's own, or OpenEQA's, which is a plain list.

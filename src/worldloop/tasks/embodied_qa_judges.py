@@ -1,18 +1,18 @@
 """How good an answer is, 1 to 5, as OpenEQA asks it of a judge (Majumdar et al., CVPR 2024).
 
 A judge has one method. `scripted` compares words; `scripted-embedding` grades what remains by a sentence encoder; a
-language model is asked through `LlmJudge`, whatever serves it.
+language model is asked as `llm`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 
-from worldloop.core import Registry, WorldloopError
+from worldloop.core import Registry
 from worldloop.envs.house.words import COLOURS
 
 WORST, BEST = 1, 5
@@ -63,10 +63,6 @@ class Judge(Protocol):
         Raises when it cannot tell; a failure is never a score.
         """
         ...
-
-
-class JudgeError(WorldloopError):
-    """A judge gave no usable verdict."""
 
 
 def score_of(grade: int) -> float:
@@ -160,49 +156,11 @@ class EmbeddingJudge(ScriptedJudge):
         return float(a @ b)
 
 
-RUBRIC = """You grade answers to questions about a building that somebody has walked through.
-
-You get the question, one or more correct answers, and the answer to grade. Compare by meaning: wording, spelling, articles and \
-word order do not matter, and more detail than asked for is fine where it contradicts nothing.
-Grades:
-5 - means the same as a correct answer
-4 - right, but with a small slip or a needless vagueness
-3 - partly right: a near miss, or one of two parts
-2 - wrong, though on the right track: the right kind of thing
-1 - wrong, contradictory, or no answer
-Examples:
-Question: What is on the shelf? Correct: a clock. Answer: an alarm clock. Grade: 5
-Question: How many stools are there? Correct: 3. Answer: four. Grade: 2
-Question: What colour is the curtain? Correct: dark red. Answer: brown. Grade: 3
-Question: Is the window open? Correct: no. Answer: yes, a little. Grade: 1
-Answer with the grade alone, one digit from 1 to 5."""
-"""What a language model is told; after OpenEQA's scale, in words of our own."""
-
-
-class LlmJudge:
-    """A language model as the judge, through any function that completes a conversation."""
-
-    def __init__(self, complete: Callable[[str, str], str], name: str, attempts: int = 3) -> None:
-        """complete: `complete(system, user)` -> the model's reply; errors it raises pass through.
-
-        name: of the model, part of the task's version. attempts: how often an unusable reply is asked for again.
-        """
-        self.name, self._complete, self._attempts = f"llm-{name}", complete, attempts
-
-    def judge(self, question: str, accepted: Sequence[str], given: str) -> int:
-        """The model's grade; JudgeError when no reply has exactly one grade. An empty answer is 1 without asking."""
-        if not given.strip():
-            return WORST
-        asked = f"Question: {question}\nCorrect: {' | '.join(accepted)}\nAnswer: {given[:2000]}\nGrade:"
-        for _ in range(self._attempts):
-            reply = self._complete(RUBRIC, asked)
-            # A reasoning model thinks aloud first.
-            found = re.findall(r"(?<![\d.])[1-5](?![\d.]\d|\d)", reply.split("</think>")[-1])
-            if len(set(found)) == 1:
-                return int(found[0])
-        raise JudgeError(f"judge {self.name!r} gave no single grade from 1 to 5: {reply[:200]!r}")
-
-
 JUDGES: Registry[Judge] = Registry("judge")
 JUDGES.register("scripted", ScriptedJudge, "compares words by rules; no model")
 JUDGES.register("scripted-embedding", EmbeddingJudge, "the same, with likeness by a small sentence encoder")
+JUDGES.register(
+    "llm",
+    "worldloop.agents.vlm.judge:llm",
+    "a language model behind an OpenAI-compatible server: judge=llm,base_url=...,model=...",
+)

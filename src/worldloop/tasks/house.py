@@ -7,7 +7,7 @@ from collections.abc import Collection
 import numpy as np
 
 from worldloop.actions import camera_matrix, intended_path, yaw_of
-from worldloop.core import Environment, Episode, InputError, Observation, Plan
+from worldloop.core import Environment, Episode, InputError, Observation, Plan, Resource
 from worldloop.envs.house.world import HouseWorld
 from worldloop.tasks.episodes import load_episodes
 
@@ -20,6 +20,7 @@ class HouseTask:
 
     name: str
     version = "1"
+    resources: tuple[Resource, ...] = ()
 
     def episodes(self, split: str) -> list[Episode]:
         """The fixed list of a split, or of an episode file; InputError for an unknown one."""

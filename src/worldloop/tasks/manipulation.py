@@ -21,6 +21,7 @@ from worldloop.core import (
     InputError,
     Observation,
     Outcome,
+    Resource,
     Score,
     derive_seed,
 )
@@ -37,10 +38,11 @@ class Manipulation:
     version = "1"
     summary = "push, stack, press, and pick and place with a Franka arm, as told"
     budgets = Budgets(rollouts=3, horizon=4, execute=1, budget=15)
-    privileges: tuple[str, ...] = ()
+    privileges: tuple[str, ...] = ("true_depth",)
     agent_sees = ("depth", "gripper")
-    """A depth camera and the arm's own sense of where its hand is."""
+    """An exact depth camera and the arm's own sense of where its hand is."""
     default_agent = "heuristic"
+    resources: tuple[Resource, ...] = ()
 
     def episodes(self, split: str) -> list[Episode]:
         """The fixed list of a split, or of an episode file; InputError for an unknown one."""

@@ -8,6 +8,7 @@ with `failed` says that a call was given up: its replies are not read back, so t
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -61,6 +62,7 @@ class Calls:
     def __init__(self, folder: Path | None = None, name: str = CALLS_NAME) -> None:
         self._path = None if folder is None else folder / name
         self._file: LineFile | None = None
+        self._lock = threading.Lock()
         self._size = 0
         self._answered: dict[tuple[Place, str], Any] = {}
         self._places: set[Place] = set()
@@ -139,9 +141,10 @@ class Calls:
     def _write(self, line: Mapping[str, Any]) -> None:
         if self._path is None:
             return
-        if self._file is None:  # not before the first call: a replay leaves no transcript
-            self._file = LineFile(self._path, self._size)
-        self._file.append(line)
+        with self._lock:  # a judge writes from several threads
+            if self._file is None:  # not before the first call: a replay leaves no transcript
+                self._file = LineFile(self._path, self._size)
+            self._file.append(line)
 
     def _load(self, path: Path, failures_too: bool) -> int:
         lines, size = read_lines(path, _line, _REMEDY)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from worldloop.agents.vlm.build import need_extra
 from worldloop.agents.vlm.calls import Calls, Place
@@ -17,43 +20,51 @@ from worldloop.agents.vlm.prompts import identity, prompt
 from worldloop.agents.vlm.secret import Secret
 from worldloop.agents.vlm.transport import Transport
 from worldloop.core import InputError, derive_seed
+from worldloop.runs.fields import canonical
 
 JUDGED_NAME = "judged.jsonl"
 
 
-@dataclass(frozen=True)
 class LlmJudge:
-    """`judge(question, accepted, given) -> 1..5`, the scale of OpenEQA. Blocking; safe to call from any thread.
+    """Grades from 1 to 5, the scale of OpenEQA. Blocking; safe to call from several threads.
 
-    No answer at all is a 1 without a call. A judge that fails raises ServerError: never a silent grade.
+    Within a run its calls are kept in `judged.jsonl`: what was graded there is not asked again. A judge that fails
+    raises ServerError: never a silent grade.
     """
 
-    config: VlmConfig
-    folder: Path | None = None
-    """Where `judged.jsonl` is kept: a question that was graded there is not graded again."""
-
-    @classmethod
-    def of(cls, folder: str | Path | None = None, **options: Any) -> LlmJudge:
-        """A judge from the options of `VlmConfig`; InputError without base_url and model."""
-        need_extra("the LLM judge")
-        config = VlmConfig.of(options)
+    def __init__(self, config: VlmConfig) -> None:
+        """InputError without base_url and model, or for a key that cannot be used."""
         if not config.base_url or not config.model:
             raise InputError("the LLM judge needs base_url=http://HOST:PORT/v1 and model=NAME")
         Secret.of(config)
-        return cls(replace(config, logprobs=False, images=False), None if folder is None else Path(folder))
+        self.config = replace(config, logprobs=False, images=False)
+        self._calls = Calls()
 
     @property
-    def settings(self) -> dict[str, Any]:
-        """What its grades depend on, JSON-ready: part of the identity of a run that uses it."""
-        return {"judge": {"config": self.config.identity(), "prompts": identity(("judge",))}}
+    def name(self) -> str:
+        """The model, and a digest of all that grades depend on: settings and prompt."""
+        settings = {"config": self.config.identity(), "prompts": identity(("judge",))}
+        digest = hashlib.blake2b(canonical(settings).encode(), digest_size=4).hexdigest()
+        return f"llm:{self.config.model}:{digest}"
 
-    def __call__(self, question: str, accepted: Sequence[str], given: str | None) -> int:
-        """The grade of an answer, 1 (wrong) to 5 (says the same as one of the accepted answers)."""
+    async def open(
+        self, folder: Path, spec: Mapping[str, Any], keep_frame: Callable[[np.ndarray], str]
+    ) -> None:
+        """Read what was graded in this run before."""
+        self._calls = Calls(folder, JUDGED_NAME)
+
+    async def close(self) -> None:
+        """Close the transcript."""
+        self._calls.close()
+
+    def judge(self, question: str, accepted: Sequence[str], given: str) -> int:
+        """The grade of an answer, 1 (wrong) to 5 (says the same as one of the accepted answers).
+
+        No answer at all is a 1 without a call. InputError without an accepted answer.
+        """
         if not accepted:
             raise InputError(f"there is no accepted answer to compare with: {question!r}")
-        if given is None or not given.strip():
-            return 1
-        return asyncio.run(self._grade(question, accepted, given))
+        return asyncio.run(self._grade(question, accepted, given)) if given.strip() else 1
 
     async def _grade(self, question: str, accepted: Sequence[str], given: str) -> int:
         form = grade_form()
@@ -62,13 +73,19 @@ class LlmJudge:
             {"question": question, "accepted": right, "given": given, "form": form.text}
         )
         seed = derive_seed(question, right, given, "judge") % 2**31
-        client = Client(
-            self.config,
-            transport=Transport(self.config, Secret.of(self.config)),
-            calls=Calls(self.folder, JUDGED_NAME),
-        )
+        transport = Transport(self.config, Secret.of(self.config))
         try:
+            client = Client(self.config, transport=transport, calls=self._calls)
             reply = await client.ask(Place("", 0, f"judge {seed}"), Ledger(), messages, form, seed)
         finally:
-            await client.close()
+            await transport.close()
         return reply.value
+
+
+def llm(**options: Any) -> LlmJudge:
+    """`embodied-qa:judge=llm,base_url=...,model=...`; options are the fields of `VlmConfig`.
+
+    MissingExtraError without the extra `vlm`, InputError for an unknown option.
+    """
+    need_extra("the LLM judge")
+    return LlmJudge(VlmConfig.of(options))

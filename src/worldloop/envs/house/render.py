@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, lru_cache
 from itertools import pairwise
@@ -155,7 +156,7 @@ class Renderer:
         table = pinhole_rays(height, width, float(hfov_deg))
         frame = self._draw(table, pose)
         if antialias:
-            self._smooth_edges(frame, table, pose)
+            smooth_edges(frame, frame.segmentation, table, lambda fine: self._draw(fine, pose).rgb)
         return frame
 
     def panorama(self, pose: np.ndarray, height: int = 64) -> Frame:
@@ -190,33 +191,36 @@ class Renderer:
         shape = (height, width)
         return Frame(rgb.reshape(*shape, 3), depth.reshape(shape), segmentation.reshape(shape))
 
-    def _smooth_edges(self, frame: Frame, table: RayTable, pose: np.ndarray) -> None:
-        ids = frame.segmentation
-        edge = np.zeros(ids.shape, bool)
-        across, down = ids[:, 1:] != ids[:, :-1], ids[1:] != ids[:-1]
-        edge[:, 1:] |= across
-        edge[:, :-1] |= across
-        edge[1:] |= down
-        edge[:-1] |= down
-        at = np.argwhere(edge)
-        if not len(at):
-            return
-        height, width = table.shape
-        # A rotated grid of four samples within the pixel.
-        offsets = np.array([[-0.125, -0.375], [0.375, -0.125], [-0.375, 0.125], [0.125, 0.375]])
-        places = at[:, None, ::-1] + 0.5 + offsets
-        rays = np.concatenate(
-            [(places - (width / 2, height / 2)) * table.pixel_angle, np.ones((len(at), 4, 1))], axis=2
-        )
-        count = -(-len(at) // 4) * 4
-        padded = np.concatenate([rays, np.repeat(rays[-1:], count - len(at), axis=0)])
-        directions = np.ascontiguousarray(
-            padded.reshape(-1, library().lanes, 3).transpose(0, 2, 1), np.float32
-        )
-        pixels = np.arange(4 * count, dtype=np.int32).reshape(-1, library().lanes)
-        fine = self._draw(RayTable(directions, pixels, table.pixel_angle, (count, 4)), pose)
-        mean = (fine.rgb[: len(at)].astype(np.uint16).sum(axis=1) + 2) // 4
-        frame.rgb[edge] = mean.astype(np.uint8)
+
+def smooth_edges(
+    frame: Frame, labels: np.ndarray, table: RayTable, draw: Callable[[RayTable], np.ndarray]
+) -> None:
+    """Draw the pixels of a pinhole picture where neighbours' labels [H,W] differ as the mean of four rays, in place.
+
+    `draw` makes a picture uint8 [N,4,3] of a table of that shape.
+    """
+    edge = np.zeros(labels.shape, bool)
+    across, down = labels[:, 1:] != labels[:, :-1], labels[1:] != labels[:-1]
+    edge[:, 1:] |= across
+    edge[:, :-1] |= across
+    edge[1:] |= down
+    edge[:-1] |= down
+    at = np.argwhere(edge)
+    if not len(at):
+        return
+    height, width = table.shape
+    lanes = library().lanes
+    # A rotated grid of four samples within the pixel.
+    offsets = np.array([[-0.125, -0.375], [0.375, -0.125], [-0.375, 0.125], [0.125, 0.375]])
+    places = (at[:, None, ::-1] + 0.5 + offsets - (width / 2, height / 2)) * table.pixel_angle
+    rays = np.concatenate([places, np.ones((len(at), 4, 1))], axis=2).reshape(-1, 3)
+    count = -(-len(rays) // lanes) * lanes
+    rays = np.concatenate([rays, np.repeat(rays[-1:], count - len(rays), axis=0)])
+    directions = np.ascontiguousarray(rays.reshape(-1, lanes, 3).transpose(0, 2, 1), np.float32)
+    pixels = np.arange(count, dtype=np.int32).reshape(-1, lanes)
+    fine = draw(RayTable(directions, pixels, table.pixel_angle, (count // 4, 4)))
+    mean = (fine[: len(at)].astype(np.uint16).sum(axis=1) + 2) // 4
+    frame.rgb[edge] = mean.astype(np.uint8)
 
 
 def level_pose(pose: np.ndarray) -> np.ndarray:

@@ -9,8 +9,8 @@ import numpy as np
 
 from worldloop.core import InputError
 from worldloop.envs.house import shading
-from worldloop.envs.house.embree import MovingScene, RayScene, library
-from worldloop.envs.house.render import Frame, RayTable, pinhole_rays
+from worldloop.envs.house.embree import MovingScene, RayScene
+from worldloop.envs.house.render import Frame, RayTable, pinhole_rays, smooth_edges
 from worldloop.envs.tabletop import kernels
 from worldloop.envs.tabletop.layout import Layout
 from worldloop.envs.tabletop.looks import look_of, table_top
@@ -107,7 +107,7 @@ class TableRenderer:
         table = pinhole_rays(size, size, float(hfov_deg))
         frame, labels = self._trace(table, pose)
         if antialias:
-            self._smooth(frame, labels, table, pose)
+            smooth_edges(frame, labels, table, lambda fine: self._trace(fine, pose)[0].rgb)
         return frame
 
     def _trace(self, table: RayTable, pose: np.ndarray) -> tuple[Frame, np.ndarray]:
@@ -122,26 +122,3 @@ class TableRenderer:
         )  # fmt: skip
         shape = table.shape
         return Frame(rgb.reshape(*shape, 3), depth.reshape(shape), ids.reshape(shape)), labels.reshape(shape)
-
-    def _smooth(self, frame: Frame, labels: np.ndarray, table: RayTable, pose: np.ndarray) -> None:
-        edge = np.zeros(labels.shape, bool)
-        across, down = labels[:, 1:] != labels[:, :-1], labels[1:] != labels[:-1]
-        edge[:, 1:] |= across
-        edge[:, :-1] |= across
-        edge[1:] |= down
-        edge[:-1] |= down
-        at = np.argwhere(edge)
-        if not len(at):
-            return
-        size, lanes = table.shape[0], library().lanes
-        # A rotated grid of four samples within the pixel.
-        offsets = np.array([[-0.125, -0.375], [0.375, -0.125], [-0.375, 0.125], [0.125, 0.375]])
-        places = (at[:, None, ::-1] + 0.5 + offsets - size / 2) * table.pixel_angle
-        rays = np.concatenate([places, np.ones((len(at), 4, 1))], axis=2).reshape(-1, 3)
-        count = -(-len(rays) // lanes) * lanes
-        rays = np.concatenate([rays, np.repeat(rays[-1:], count - len(rays), axis=0)])
-        directions = np.ascontiguousarray(rays.reshape(-1, lanes, 3).transpose(0, 2, 1), np.float32)
-        pixels = np.arange(count, dtype=np.int32).reshape(-1, lanes)
-        fine, _ = self._trace(RayTable(directions, pixels, table.pixel_angle, (count // 4, 4)), pose)
-        mean = (fine.rgb[: len(at)].astype(np.uint16).sum(axis=1) + 2) // 4
-        frame.rgb[edge] = mean.astype(np.uint8)

@@ -7,7 +7,7 @@ present and clean frames, each of which sees what came before it. After Peebles 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -157,28 +157,35 @@ class VideoBackbone(nn.Module):
         passage = self.conditioner.passage
         if passage is None or any(c is None or c.codes is None or c.poses is not None for c in conditions):
             return list(conditions)
-        place, out = None, []
+        place, free = None, self.passages(context)
+        out: list[Condition | None] = []
         for condition in conditions:
             assert condition is not None and condition.codes is not None
             steps, poses = self.conditioner.motions[condition.codes], []
             place = steps.new_zeros(len(steps), 3) if place is None else place
             for step in steps.unbind(1):
-                begins = towards(moved(place, step * step.new_tensor((0, 0, 1)))[:, None], step[:, None])
-                free = self.passages(begins, context) > 0
-                stays = step * step.new_tensor((0, 0, 1))
-                place = moved(place, torch.where(free, step, stays))
+                turn = step * step.new_tensor((0, 0, 1))
+                begins = towards(moved(place, turn)[:, None], step[:, None])
+                place = moved(place, torch.where(free(begins) > 0, step, turn))
                 poses.append(place)
             out.append(replace(condition, poses=torch.stack(poses, dim=1)))
-        return list(out)
+        return out
 
-    def passages(self, places: Tensor, context: Context) -> Tensor:
-        """Logits [B,K] that steps from places [B,K,3] in the direction of their third number are free."""
-        camera, passage = self.conditioner.camera, self.conditioner.passage
-        if camera is None or passage is None or context.present is None or context.panorama is None:
+    def passages(self, context: Context) -> Callable[[Tensor], Tensor]:
+        """A function of places [B,K,3]: logits [B,K] that steps from there in the direction of the third number are free."""
+        passage, panorama = self.conditioner.passage, context.panorama
+        if passage is None or panorama is None:
             raise InputError("this backbone has no head that tells which steps are free, or no scene to read")
-        known = sweep.estimated(context.present, context.panorama, self.tokens.cell_angles, camera.distances)
-        assert known[1] is not None
-        return passage(places, context.panorama, known[1].detach())
+        _, around = self._distances(context)
+        assert around is not None
+        return lambda places: passage(places, panorama, around.detach())
+
+    def _distances(self, context: Context) -> sweep.Estimates:
+        """How far away things are in the scene of the context."""
+        camera, angles = self.conditioner.camera, self.tokens.cell_angles
+        if camera is None or context.present is None:
+            raise InputError("this backbone has no camera head, or no scene to read")
+        return sweep.estimated(context.present, context.panorama, angles, camera.distances)
 
     def sharpened(self, frames: Tensor, poses: Tensor | None, context: Context) -> Tensor:
         """Decoded frames [B,T,3,H,W] at poses [B,T,3], with the detail that the present pictures show of them.
@@ -188,14 +195,13 @@ class VideoBackbone(nn.Module):
         camera = self.conditioner.camera
         if camera is None or poses is None or context.present is None or context.view is None:
             return frames
-        angles, hfov = self.tokens.cell_angles, self.config.hfov_deg
-        known = sweep.estimated(context.present, context.panorama, angles, camera.distances)
+        hfov = self.config.hfov_deg
         cells, pixels = (
-            view_angles(rows, columns, hfov).unflatten(0, (rows, columns)).to(angles)
+            view_angles(rows, columns, hfov).unflatten(0, (rows, columns)).to(self.tokens.cell_angles)
             for rows, columns in ([2 * n for n in context.present.shape[-2:]], frames.shape[-2:])
         )
         pictures = (context.view, context.around if self.config.panorama else None)
-        found = find(poses, (cells, pixels), hfov, known, pictures)
+        found = find(poses, (cells, pixels), hfov, self._distances(context), pictures)
         sharp = camera.detail(frames.flatten(0, 1), found.flatten(0, 1)).unflatten(0, frames.shape[:2])
         # A camera that has not moved sees what it saw.
         still = (poses.abs() < 1e-4).all(-1)[..., None, None, None]

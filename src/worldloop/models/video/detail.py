@@ -24,7 +24,6 @@ class Detail(nn.Module):
 
     def __init__(self, sources: int) -> None:
         super().__init__()
-        self.sources = sources
         self.first = nn.Conv2d(3 + 4 * sources, self.INNER, 3, padding=1)
         self.second = nn.Conv2d(self.INNER, self.INNER, 3, padding=2, dilation=2)
         self.weigh = nn.Conv2d(self.INNER, sources, 3, padding=1)

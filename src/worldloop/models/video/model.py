@@ -171,7 +171,7 @@ class VideoModel:
         return torch.cat(known, dim=1) if len(known) == len(paths) else None
 
     def _tensor(self, pictures: np.ndarray) -> Tensor:
-        return pictures_to_tensor(pictures).to(self.device)
+        return pictures_to_tensor(pictures, self.device)
 
 
 def _rollout(query: Query, pictures: np.ndarray) -> Rollout:

@@ -154,10 +154,10 @@ class QueryReader:
         return np.rint(cells.mean((1, 3))).astype(np.uint8)
 
 
-def pictures_to_tensor(pictures: np.ndarray) -> Tensor:
-    """uint8 [B,H,W,3] -> float32 [B,3,H,W] in [-1,1]."""
-    scaled = pictures.astype(np.float32) / 127.5 - 1.0
-    return torch.from_numpy(np.ascontiguousarray(scaled.transpose(0, 3, 1, 2)))
+def pictures_to_tensor(pictures: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
+    """uint8 [B,H,W,3] -> float32 [B,3,H,W] in [-1,1], on the device."""
+    tensor = torch.from_numpy(np.ascontiguousarray(pictures)).to(device)
+    return tensor.permute(0, 3, 1, 2).float().contiguous() / 127.5 - 1.0
 
 
 def tensor_to_pictures(frames: Tensor) -> np.ndarray:

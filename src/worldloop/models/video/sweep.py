@@ -10,6 +10,7 @@ that learns them from what helps to predict; no depth is measured.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -92,16 +93,15 @@ def sweep(
     angles [h*w,2] as in `estimated`. present [b,C,h,w] and panorama [b,C,h,2w], or whole multiples of that size, are
     latents, with b = B or 1.
     """
-    batch, size = len(poses), present.shape[-2:]
-    view, around = estimated(present, panorama, angles, distances)
-    points, away, _ = _points(poses, angles)
-    grid = points.flatten(1, 2)
-    seen, inside = _in_view(torch.cat((present, view), dim=1).expand(batch, -1, -1, -1), grid, hfov_deg)
-    parts = [_likely(seen, away, inside.unflatten(1, away.shape[1:3]))]
-    if panorama is not None and around is not None:
-        known = _with_estimate(panorama, around).expand(batch, -1, -1, -1)
-        parts.append(_likely(_in_panorama(known, grid), away))
-    return torch.cat(parts, dim=2).unflatten(3, size)
+    known = (
+        _with_estimate(*pair)
+        for pair in zip((present, panorama), estimated(present, panorama, angles, distances))
+    )
+    rays = _rays(poses, angles)
+    parts = [
+        _likely(values, rays, hfov) for values, hfov in zip(known, (hfov_deg, None)) if values is not None
+    ]
+    return torch.cat(parts, dim=2).unflatten(3, present.shape[-2:])
 
 
 def aimed(poses: Tensor, angles: Tensor, hfov_deg: float, known: Estimates) -> Tensor:
@@ -109,15 +109,9 @@ def aimed(poses: Tensor, angles: Tensor, hfov_deg: float, known: Estimates) -> T
 
     poses [B,T,3] as in `sweep`; angles [n,2] of any rays.
     """
-    points, away, far = _points(poses, angles)
-    grid, out = points.flatten(1, 2), []
-    along = far.log().expand_as(away).flatten(1, 2)[:, None]
-    for source, values in enumerate(known):
-        if values is None:
-            continue
-        found, inside = _found(source, values.expand(len(poses), -1, -1, -1), grid, hfov_deg)
-        out.append(_likely(torch.cat((along, found), dim=1), away, inside.unflatten(1, away.shape[1:3])))
-    return torch.stack(out, dim=2)
+    rays = _rays(poses, angles)
+    parts = [_likely(v, rays, hfov, True) for v, hfov in zip(known, (hfov_deg, None)) if v is not None]
+    return torch.stack(parts, dim=2)
 
 
 def along(places: Tensor, angles: Tensor, panorama: Tensor, estimate: Tensor) -> Tensor:
@@ -125,11 +119,9 @@ def along(places: Tensor, angles: Tensor, panorama: Tensor, estimate: Tensor) ->
 
     angles [n,2] against the third number of a place, its direction.
     """
-    points, away, far = _points(places, angles)
-    known = _with_estimate(panorama, estimate).expand(len(places), -1, -1, -1)
-    found = _in_panorama(known, points.flatten(1, 2))
-    distance = far.log().expand_as(away).flatten(1, 2)[:, None]
-    return _likely(torch.cat((found[:, :-1], distance, found[:, -1:]), dim=1), away)
+    known = _with_estimate(panorama, estimate)
+    assert known is not None
+    return _likely(known, _rays(places, angles), None, True)
 
 
 def fetched(
@@ -140,19 +132,21 @@ def fetched(
     away [B,T,S,n] in log m. The last channel is 1 where there is anything to be seen, and 0 elsewhere.
     """
     out = []
-    for source, picture in enumerate(p for p in pictures if p is not None):
-        points = _placed(poses, angles, away[:, :, source, None].exp())  # [B,T,1,n,3]
-        known = picture.expand(len(poses), -1, -1, -1)
-        found, inside = _found(source, known, points.flatten(1, 2), hfov_deg)
+    shown = [(p, hfov) for p, hfov in zip(pictures, (hfov_deg, None)) if p is not None]
+    for (picture, hfov), far in zip(shown, away.exp().unbind(2)):
+        points = _placed(poses, angles, far[:, :, None])  # [B,T,1,n,3]
+        found, inside = _found(picture.expand(len(poses), -1, -1, -1), points.flatten(1, 2), hfov)
         out.append(torch.cat((found, inside[:, None].to(found)), dim=1).transpose(1, 2))
     return torch.stack(out, dim=2)
 
 
-def _with_estimate(panorama: Tensor, estimate: Tensor) -> Tensor:
-    """Latents [b,C,h,2w] and, as a last channel, the estimate at their size."""
-    if panorama.shape[-2:] != estimate.shape[-2:]:
-        estimate = F.interpolate(estimate, list(panorama.shape[-2:]), mode="bilinear")
-    return torch.cat((panorama, estimate), dim=1)
+def _with_estimate(latents: Tensor | None, estimate: Tensor | None) -> Tensor | None:
+    """Latents [b,C,h,w] and, as a last channel, the estimate at their size."""
+    if latents is None or estimate is None:
+        return None
+    if latents.shape[-2:] != estimate.shape[-2:]:
+        estimate = F.interpolate(estimate, list(latents.shape[-2:]), mode="bilinear")
+    return torch.cat((latents, estimate), dim=1)
 
 
 def reduced(panorama: Tensor, rows: int) -> Tensor:
@@ -171,28 +165,41 @@ def blend(swept: Tensor, weights: Tensor, clean: Tensor) -> Tensor:
     return ((weights * likely)[:, :, :, None] * (found - clean[:, :, None])).sum(2)
 
 
-def _likely(found: Tensor, away: Tensor, inside: Tensor | None = None) -> Tensor:
-    """Latents averaged over distances, and how likely they are at all: [B,T,C+1,n].
+class _Rays(NamedTuple):
+    """Points on the rays of T poses at D distances."""
 
-    found [B,C+1,T*D,n] are latents with the estimated distance of what they show, away [B,T,D,n] that of the
-    points, both as logarithms; `inside` bool [B,T,D,n], whether there is anything to be seen.
-    """
-    found = found.unflatten(2, away.shape[1:3])  # [B,C+1,T,D,n]
-    fits = torch.exp(-0.5 * ((found[:, -1] - away) / TOLERANCE).square())
-    if inside is not None:
-        fits = fits * inside
-    total = fits.sum(2)  # [B,T,n]
-    mean = (found[:, :-1] * fits[:, None]).sum(3) / (total[:, None] + 1e-4)
-    return torch.cat((mean, (total / (total + 0.1))[:, None]), dim=1).transpose(1, 2)
+    points: Tensor
+    """[B,T,D,n,3], as `_placed` has them."""
+    away: Tensor
+    """[B,T,D,n], how far from the present camera along the floor, as a logarithm."""
+    far: Tensor
+    """[D,n], how far along their rays, m."""
 
 
-def _points(poses: Tensor, angles: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Points [B,T,D,n,3] of the rays of all poses, and how far away they are: from the present camera, as a logarithm
-    [B,T,D,n], and along their rays, in metres [D,n]."""
+def _rays(poses: Tensor, angles: Tensor) -> _Rays:
     limit = torch.where(angles[:, 1] < 0, CAMERA_HEIGHT, CEILING) / angles[:, 1].tan().abs().clamp(min=1e-3)
-    far = torch.minimum(angles.new_tensor(DISTANCES)[:, None], limit)  # [D,n]
+    far = torch.minimum(angles.new_tensor(DISTANCES)[:, None], limit)
     points = _placed(poses, angles, far)
-    return points, torch.hypot(points[..., 0], points[..., 1]).clamp(min=0.05).log(), far
+    return _Rays(points, torch.hypot(points[..., 0], points[..., 1]).clamp(min=0.05).log(), far)
+
+
+def _likely(known: Tensor, rays: _Rays, hfov_deg: float | None, distance: bool = False) -> Tensor:
+    """What is known of the rays, averaged over distances, and how likely that is at all: [B,T,C+1,n].
+
+    known [b,C+1,h,w] are values of the view or, without hfov_deg, of the panorama; the last ones say how far away
+    what is there is estimated to be. `distance` adds, as a last value, the logarithm of the distance along the ray.
+    """
+    found, inside = _found(known.expand(len(rays.points), -1, -1, -1), rays.points.flatten(1, 2), hfov_deg)
+    values, estimate = found.unflatten(2, rays.away.shape[1:3]).split(
+        (found.shape[1] - 1, 1), dim=1
+    )  # [B,C,T,D,n]
+    fits = torch.exp(-0.5 * ((estimate[:, 0] - rays.away) / TOLERANCE).square())
+    fits = fits * inside.unflatten(1, rays.away.shape[1:3])
+    if distance:
+        values = torch.cat((values, rays.far.log().expand_as(rays.away)[:, None]), dim=1)
+    total = fits.sum(2)  # [B,T,n]
+    mean = (values * fits[:, None]).sum(3) / (total[:, None] + 1e-4)
+    return torch.cat((mean, (total / (total + 0.1))[:, None]), dim=1).transpose(1, 2)
 
 
 def _placed(poses: Tensor, angles: Tensor, far: Tensor) -> Tensor:
@@ -203,11 +210,11 @@ def _placed(poses: Tensor, angles: Tensor, far: Tensor) -> Tensor:
     return torch.stack((ahead, left, (far * angles[:, 1].tan()).expand_as(ahead)), dim=-1)
 
 
-def _found(source: int, known: Tensor, points: Tensor, hfov_deg: float) -> tuple[Tensor, Tensor]:
-    """Values [B,C,K,n] of the view (source 0) or the panorama (1) at points [B,K,n,3], and whether they are in it."""
-    if source == 0:
-        return _in_view(known, points, hfov_deg)
-    return _in_panorama(known, points), torch.ones_like(points[..., 0], dtype=torch.bool)
+def _found(known: Tensor, points: Tensor, hfov_deg: float | None) -> tuple[Tensor, Tensor]:
+    """Values [B,C,K,n] of a view or, without hfov_deg, a panorama at points [B,K,n,3], and whether they are in it."""
+    if hfov_deg is None:
+        return _in_panorama(known, points), torch.ones_like(points[..., 0], dtype=torch.bool)
+    return _in_view(known, points, hfov_deg)
 
 
 def _in_view(known: Tensor, points: Tensor, hfov_deg: float) -> tuple[Tensor, Tensor]:

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from worldloop.core import InputError
 from worldloop.models.video import VAEConfig, VideoVAE
+from worldloop.models.video.questions import pictures_to_tensor
 from worldloop.models.video.vae import divergence, noisy
 from worldloop.training.dataset import ActionClips
 from worldloop.training.dataset.layout import FRONT
@@ -89,7 +90,7 @@ def train_autoencoder(
     def loss(model: nn.Module, given: StepInput) -> Tensor:
         rows = rest[given.random.integers(len(rest), size=batch)][given.rows]
         flip = given.random.random(batch)[given.rows] < 0.5
-        frames = _tensor(pictures[rows], given.device)
+        frames = pictures_to_tensor(pictures[rows], given.device)
         frames = torch.where(
             torch.from_numpy(flip).to(given.device)[:, None, None, None], frames.flip(3), frames
         )
@@ -100,7 +101,7 @@ def train_autoencoder(
     # Models carry it in half precision: whatever is measured and encoded from here on is what they will do.
     vae.half().float()
     with torch.no_grad():
-        sample = _tensor(pictures[rest[:: max(1, len(rest) // 512)]], torch.device("cpu"))
+        sample = pictures_to_tensor(pictures[rest[:: max(1, len(rest) // 512)]], torch.device("cpu"))
         vae.set_statistics(torch.cat([vae.moments(part)[0] for part in sample.split(32)]))
         vae.half().float()
     facts |= {
@@ -143,7 +144,7 @@ def load_pictures(folders: Sequence[str]) -> tuple[np.ndarray, list[str]]:
 @torch.no_grad()
 def quality(vae: VideoVAE, pictures: np.ndarray) -> dict[str, float]:
     """`psnr` in dB and `l1` (0..1) of reconstructed pictures uint8 [B,H,W,3], and the `equivariance_error`."""
-    frames = _tensor(pictures, torch.device("cpu"))
+    frames = pictures_to_tensor(pictures, torch.device("cpu"))
     maps = random_warps(len(frames), torch.Generator().manual_seed(0))
     latents, encoded = (
         torch.cat([vae.encode(part) for part in whole.split(32)]) for whole in (frames, warped(frames, maps))
@@ -155,7 +156,3 @@ def quality(vae: VideoVAE, pictures: np.ndarray) -> dict[str, float]:
         "l1": round(float((seen - frames).abs().mean() / 2), 5),
         "equivariance_error": round(float(equivariance_error(warped(latents, maps), encoded)), 4),
     }
-
-
-def _tensor(pictures: np.ndarray, device: torch.device) -> Tensor:
-    return torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1

@@ -59,7 +59,7 @@ class ClipLoss(nn.Module):
         places = torch.cat((torch.zeros_like(batch.poses[:, :1]), batch.poses), dim=1)
         walked, leads = travelled(places, motions)
         begins = towards(torch.cat((places[:, :-1, :2], places[:, 1:, 2:]), dim=2), motions)
-        logits = self.backbone.passages(begins, context)
+        logits = self.backbone.passages(context)(begins)
         error = F.binary_cross_entropy_with_logits(logits, walked.to(logits), reduction="none")
         return (error * leads).sum(1) / leads.sum(1).clamp(min=1)
 

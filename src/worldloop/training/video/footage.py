@@ -14,6 +14,7 @@ from worldloop.actions import yaw_of
 from worldloop.core import InputError
 from worldloop.envs.house.splits import parse_scene_id
 from worldloop.models.video import VideoVAE
+from worldloop.models.video.questions import pictures_to_tensor
 from worldloop.models.video.vae import enlarged
 from worldloop.training.dataset import ActionClips
 from worldloop.training.dataset.layout import FRONT, PANORAMA
@@ -124,7 +125,7 @@ def _pictures(opened: Sequence[ActionClips], panorama: bool) -> tuple[np.ndarray
 @torch.inference_mode()
 def encode(vae: VideoVAE, pictures: np.ndarray, device: torch.device | str = "cpu", times: int = 1) -> Tensor:
     """Latents float16 [B,C,h,w], on the device, of pictures uint8 [B,H,W,3], enlarged so many times before."""
-    return vae.to(device).encode(enlarged(_scaled(pictures, device), times)).half()
+    return vae.to(device).encode(enlarged(pictures_to_tensor(pictures, device), times)).half()
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,16 +203,11 @@ def _shown(footage: Footage, present: np.ndarray, which: np.ndarray, device: tor
     front, around = footage.pictures
     view, truth = front[present], front[present + 1 + which]
     return Shown(
-        _scaled(view, device),
-        None if around is None else _scaled(around[present], device),
+        pictures_to_tensor(view, device),
+        None if around is None else pictures_to_tensor(around[present], device),
         torch.from_numpy(which).to(device),
-        _scaled(truth, device),
+        pictures_to_tensor(truth, device),
     )
-
-
-def _scaled(pictures: np.ndarray, device: torch.device | str) -> Tensor:
-    """uint8 [B,H,W,3] -> float32 [B,3,H,W] in [-1,1], on the device."""
-    return torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def styles(scenes: Iterable[str]) -> list[str]:

@@ -12,8 +12,8 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PIP) install --quiet --constraint constraints.txt --editable ".[dev]"
 	touch $(STAMP)
 
-demo: $(STAMP)  ## install, run both tasks with the controls and a point cloud in the loop, write the report
-	$(BIN)/worldloop run --task active-recognition,image-goal --model none,oracle,pointcloud --split mini --out $(OUT)
+demo: $(STAMP)  ## install, run all four tasks with the controls and (where it applies) a point cloud, write the report
+	$(BIN)/worldloop run --task active-recognition,image-goal,embodied-qa,manipulation --model none,oracle,pointcloud --split mini --out $(OUT)
 	$(BIN)/worldloop view $(OUT) --html $(OUT)/report.html
 
 lint: $(STAMP)

@@ -96,6 +96,7 @@ class FakeTask:
     privileges: tuple[str, ...] = ()
     agent_sees: tuple[str, ...] = ()
     default_agent: str = "fake"
+    provides: tuple[str, ...] = ("pose", "depth", "panorama", "panorama_depth")
     resources: tuple = ()
     worlds: list[FakeWorld] = field(default_factory=list)
 

@@ -77,3 +77,27 @@ def test_what_cannot_work_is_refused_before_it_starts(here, capsys, model, words
 def test_the_conformance_check_knows_what_can_be_read(here, capsys):
     assert main(["check", "bad_models.Misspelt"]) == 1
     assert "panorma" in capsys.readouterr().out
+
+
+def test_models_are_left_out_of_tasks_that_cannot_show_them_what_they_read(here, capsys):
+    pytest.importorskip("mujoco")
+    command = [
+        "run",
+        "--task",
+        "manipulation,image-goal",
+        "--model",
+        "rotate-only",
+        "--episodes",
+        "1",
+        "--json",
+    ]
+    assert main([*command, "--out", "runs"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["left_out"] == [
+        "rotate-only is left out of manipulation, which has no panorama for it to read"
+    ]
+    assert [t["task"] for t in said["leaderboard"]["tasks"]] == ["image-goal"]
+    assert not (here / "runs" / "manipulation").exists()
+    command[2] = "manipulation"
+    assert main([*command, "--out", "others"]) == 2
+    assert "no task that was named can show it that" in capsys.readouterr().err

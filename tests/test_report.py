@@ -103,6 +103,9 @@ def test_valid_and_complete(tmp_path, runs):
         assert (svg.get("role") == "img" and svg["aria-label"]) or svg.get("aria-hidden") == "true"
     for text in (
         "How to read this",
+        "Here, for example: episode fake-",
+        "what the agent sees first",
+        "the goal picture",
         "chosen",
         "Reason: closest",
         "what really came",
@@ -188,7 +191,8 @@ def test_runs_without_frames_say_so(tmp_path):
 
 
 def test_replays_can_be_turned_off(tmp_path, runs):
-    assert not report(tmp_path, runs, replays=0).all("article")
+    page = report(tmp_path, runs, replays=0)
+    assert not page.all("article") and not page.all("image") and "for example" not in page.words
     with pytest.raises(InputError, match="at least 0"):
         report(tmp_path, runs, replays=-1)
 

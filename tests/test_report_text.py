@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from worldloop.runs import Run
+from worldloop.tasks import TASKS
 from worldloop.view.leaderboard import leaderboard
 from worldloop.view.report_paths import path_bounds, path_plot
-from worldloop.view.report_text import verdicts
+from worldloop.view.report_replay import Step, step
+from worldloop.view.report_text import TASKS_EXPLAINED, task_summary, verdicts
 
 from report_runs import handmade
 
@@ -45,3 +47,15 @@ def test_paths():
     assert bounds is not None and bounds[:2] == (1.0, 0.5) and bounds[2] > 2
     svg = str(path_plot([(0.0, 0.0, 0.0), (2.0, 1.0, 90.0)], bounds, "<name>"))
     assert svg.count("data-step") == 2 and "&lt;name&gt;" in svg and "0.5 m" in svg
+
+
+def test_actions_in_words():
+    assert step("turn_left") == Step("↶", "turn left")
+    assert step("gripper-waypoint(0.401907, -3.19279, 0, 1)").words == "0.402  −3.19  0  1"
+    for odd in ("wave", "wave(a, b)", "wave()", "(1)", ""):
+        assert step(odd) == Step("", odd)
+
+
+def test_every_registered_task_is_explained():
+    assert all(task_summary(name) == TASKS_EXPLAINED[name] for name in TASKS.names())
+    assert task_summary("no-such-task") == ""

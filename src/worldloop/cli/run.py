@@ -16,7 +16,7 @@ from worldloop.agents import AGENTS
 from worldloop.cli.console import errors, names, out, print_json, progress
 from worldloop.core import Agent, InputError, Task, WorldModel
 from worldloop.engine import Limits, RunSettings, run, select
-from worldloop.engine.check import usable
+from worldloop.engine.check import lacking, usable
 from worldloop.models import MODELS
 from worldloop.runs import EpisodeRecord, read_run
 from worldloop.tasks import TASKS
@@ -90,7 +90,9 @@ class Job:
 
 def main(options: argparse.Namespace) -> int:
     """Run every pair of task and model, then print the leaderboard."""
-    jobs = plan_jobs(options)
+    jobs, left_out = plan_jobs(options)
+    for line in left_out:
+        errors.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
     given = {k: v for k, v in vars(options).items() if k not in ("verb", "json", "verbose")}
     _same_names(jobs)
     done = []
@@ -102,7 +104,8 @@ def main(options: argparse.Namespace) -> int:
     controls = {"none", "oracle"} <= {job.model.card.name for job in jobs}
     board = leaderboard([read_run(f) for f in folders], allow_missing_controls=not controls)
     if options.json:
-        print_json({"runs": [str(f) for f in folders], "leaderboard": board.to_dict()})
+        found = {"runs": [str(f) for f in folders], "left_out": left_out, "leaderboard": board.to_dict()}
+        print_json(found)
     else:
         out.print(board.to_rich())
         for folder in folders:
@@ -144,9 +147,12 @@ def _explain_failures(folder: Path) -> None:
         errors.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
-def plan_jobs(options: argparse.Namespace) -> list[Job]:
-    """Every pair of task and model, checked before the first one starts."""
-    jobs, folders = [], set()
+def plan_jobs(options: argparse.Namespace) -> tuple[list[Job], list[str]]:
+    """Every pair of task and model, checked before the first one starts; and why others are left out.
+
+    A model that reads what a task cannot show is left out there. InputError when no task can show it.
+    """
+    jobs, folders, left_out = [], set(), []
     limits = Limits(options.time_limit, options.retries)
     task_specs, model_specs = names(options.task), names(options.model)
     if not task_specs or not model_specs:
@@ -183,8 +189,19 @@ def plan_jobs(options: argparse.Namespace) -> list[Job]:
             if folder in folders:
                 raise InputError(f"{model_spec!r} is named twice for {task_spec!r}")
             folders.add(folder)
+            if missing := lacking(task, model):
+                left_out.append(
+                    f"{model_spec} is left out of {task.name}, which has no {' or '.join(missing)} for it to read"
+                )
+                continue
             jobs.append(Job(task, model, agent, settings, folder))
-    return jobs
+    for model_spec, model in models:
+        if not any(job.model is model for job in jobs):
+            raise InputError(
+                f"{model_spec!r} reads {', '.join(model.card.reads)}: no task that was named can show it that; choose "
+                "another task or model"
+            )
+    return jobs, left_out
 
 
 def slug(spec: str) -> str:

@@ -56,6 +56,8 @@ class Task(Protocol):
     privileges: tuple[str, ...]
     agent_sees: tuple[str, ...]
     """Optional observation fields and extras that the agent may look at besides `rgb`."""
+    provides: tuple[str, ...]
+    """Optional observation fields and extras that its environment can produce; a model that reads others is refused."""
     default_agent: str
     resources: tuple[Resource, ...]
     """Opened before the first episode of a run and closed after its last, such as a judge that asks a server."""

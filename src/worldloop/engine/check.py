@@ -9,13 +9,23 @@ from typing import Any
 
 import numpy as np
 
-from worldloop.core import PRIVILEGES, Episode, InputError, ModelCard, Query, Rollout, WorldModel, generator
+from worldloop.core import (
+    PRIVILEGES,
+    Episode,
+    InputError,
+    ModelCard,
+    Query,
+    Rollout,
+    Task,
+    WorldModel,
+    generator,
+)
 from worldloop.core.errors import ModelError, WorldloopError
 from worldloop.core.types import OPTIONAL_FIELDS
 from worldloop.engine.guard import GUARDED, check_rollout, observation_digest, only
 
-SHOWN = {"rgb", "collided", *OPTIONAL_FIELDS, *GUARDED}
-"""What a house may show a model."""
+SHOWN = {"rgb", "collided", "gripper", "wrist_rgb", *OPTIONAL_FIELDS, *GUARDED}
+"""What an environment may show a model."""
 CONTROLS = ("none", "text", "camera", "code", "keys", "vector")
 
 
@@ -175,10 +185,15 @@ def usable(model: WorldModel, spec: str) -> WorldModel:
     return model
 
 
+def lacking(task: Task, model: WorldModel) -> list[str]:
+    """What the model reads and the task's environment cannot show it."""
+    return sorted(set(model.card.reads) - {"rgb", "text", *task.provides})
+
+
 def _reads(model: WorldModel) -> str:
     unknown = set(model.card.reads) - SHOWN
     assert not unknown, (
-        f"it reads {', '.join(sorted(unknown))}, which no house shows; known: {', '.join(sorted(SHOWN))}"
+        f"it reads {', '.join(sorted(unknown))}, which no environment shows; known: {', '.join(sorted(SHOWN))}"
     )
     return f"reads: {', '.join(('rgb', *model.card.reads))}"
 

@@ -33,6 +33,7 @@ class ActiveRecognition(HouseTask):
     summary = "name the object in the red box, which is badly seen from the start"
     budgets = Budgets(rollouts=2, horizon=4, execute=1, budget=10, confidence=0.95)
     privileges = ("true_boxes",)
+    provides = (*HouseTask.provides, "target_box")
     agent_sees = ("target_box", "collided")
     default_agent = "heuristic"
 

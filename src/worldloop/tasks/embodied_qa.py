@@ -63,6 +63,7 @@ class EmbodiedQa(HouseTask):
     summary = "answer a question about a house by walking through it"
     budgets = Budgets(rollouts=3, horizon=14, execute=7, budget=36, confidence=0.9)
     privileges: tuple[str, ...] = ("true_boxes", "true_tracks")
+    provides = (*HouseTask.provides, "object_boxes", "object_tracks")
     agent_sees = ("object_boxes", "object_tracks", "collided")
     default_agent = "heuristic"
 

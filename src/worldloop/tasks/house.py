@@ -20,6 +20,10 @@ class HouseTask:
 
     name: str
     version = "1"
+    provides: tuple[str, ...] = (
+        *("pose", "collided", "depth", "segmentation"),
+        *("panorama", "panorama_depth", "panorama_segmentation"),
+    )
     resources: tuple[Resource, ...] = ()
 
     def episodes(self, split: str) -> list[Episode]:

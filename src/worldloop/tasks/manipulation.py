@@ -41,6 +41,7 @@ class Manipulation:
     privileges: tuple[str, ...] = ("true_depth",)
     agent_sees = ("depth", "gripper")
     """An exact depth camera and the arm's own sense of where its hand is."""
+    provides = ("pose", "gripper", "depth", "segmentation", "wrist_rgb", "wrist_depth", "wrist_segmentation")
     default_agent = "heuristic"
     resources: tuple[Resource, ...] = ()
 

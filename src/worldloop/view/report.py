@@ -31,7 +31,7 @@ from worldloop.view.report_provenance import (
     source,
     timing,
 )
-from worldloop.view.report_replay import SYMBOLS, Replay, Step, make_replay, pick_episodes
+from worldloop.view.report_replay import SYMBOLS, Replay, Shot, Step, make_replay, pick_episodes
 from worldloop.view.report_text import CONTROLS, Verdict, task_summary, verdicts
 
 LARGEST = 15_000_000
@@ -59,6 +59,22 @@ class Section:
         """The arrows that occur, in the order of `SYMBOLS`."""
         seen = {step for replay in self.replays for step in replay.steps()}
         return [s for s in (Step(*pair) for pair in SYMBOLS.values()) if s in seen]
+
+    @property
+    def example(self) -> list[tuple[str, Shot]]:
+        """Pictures that explain the task, with captions: how an episode begins, what is asked for, how one ended well."""
+        if not self.replays:
+            return []
+        first = self.replays[0]
+        shown = [
+            ("what the agent sees first", first.plays[0].turns[0].view),
+            ("the goal picture", first.goal),
+        ]
+        ends = (p.turns[-1] for p in first.plays if p.record.success and len(p.turns) > 1)
+        end = next(ends, None)
+        if end is not None:
+            shown.append(("before the last decision of a success", end.view))
+        return [(words, shot) for words, shot in shown if shot is not None]
 
     @property
     def controls(self) -> list[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -270,7 +271,14 @@ def _box(box: Any, picture: Picture) -> Box | None:
 
 
 def step(action: str) -> Step:
-    """The arrow and the words of an action."""
+    """The arrow and the words of an action; of a vector its numbers, to three digits."""
+    vector = re.fullmatch(r"[\w-]+\(([^()]*)\)", action)
+    if vector is not None:
+        try:
+            numbers = [float(v) for v in vector[1].split(",")]
+        except ValueError:
+            return Step("", action)
+        return Step("", "  ".join(f"{v:.3g}".replace("-", "−") for v in numbers))
     symbol, words = SYMBOLS.get(action, ("", action))
     return Step(symbol, words)
 

@@ -23,6 +23,19 @@ CONTROLS = {
 }
 """What each registered control is there for; any other model is one whose use is in question."""
 
+TASKS_EXPLAINED = {
+    "active-recognition": "A thing in a house, boxed in red, is far away, half hidden or seen from an odd side. The agent walks to "
+    "better views and names it. It succeeds if the name is right; a world model can show which way the view improves.",
+    "image-goal": "The agent gets a picture that was taken somewhere in a house, and looks for that place. It succeeds if it stops "
+    "within half a metre of it; a world model can show which way leads to a view like the goal.",
+    "embodied-qa": "The agent is asked a question about a house and walks until it can answer. A judge grades the answer from 1 to 5; "
+    "it succeeds with a 5. A world model can show where the evidence may be seen.",
+    "manipulation": "A Franka arm is told in words what to do with the things on a table: push, stack, press, or pick and place. A plan "
+    "is a row of waypoints for the hand: x, y, z (m), roll, pitch, yaw (degrees), and 1 for an open or 0 for a closed gripper. It succeeds when the things are where they should be; a world model can show where they "
+    "would end up.",
+}
+"""How a registered task goes, and what imagination could be good for in it."""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -51,8 +64,10 @@ def _trimmed(value: float) -> str:
 
 
 def task_summary(task: str) -> str:
-    """What a registered task asks for, or an empty string."""
-    return TASKS.summary(task) if task in TASKS.names() else ""
+    """How a task goes; for one that is registered by others, its summary, and for an unknown one an empty string."""
+    if task in TASKS_EXPLAINED:
+        return TASKS_EXPLAINED[task]
+    return f"The task: {TASKS.summary(task)}." if task in TASKS.names() else ""
 
 
 def verdicts(board: TaskBoard) -> list[Verdict]:

@@ -107,18 +107,22 @@ class TableRenderer:
         table = pinhole_rays(size, size, float(hfov_deg))
         frame, labels = self._trace(table, pose)
         if antialias:
-            smooth_edges(frame, labels, table, lambda fine: self._trace(fine, pose)[0].rgb)
+            smooth_edges(frame, labels, table, lambda fine: self._trace(fine, pose, 0)[0].rgb)
         return frame
 
-    def _trace(self, table: RayTable, pose: np.ndarray) -> tuple[Frame, np.ndarray]:
-        count = table.shape[0] * table.shape[1]
-        rgb, depth = np.empty((count, 3), np.uint8), np.empty(count, np.float32)
+    def _trace(self, table: RayTable, pose: np.ndarray, reach: int = 1) -> tuple[Frame, np.ndarray]:
+        shape = table.shape
+        count = shape[0] * shape[1]
+        plain, lit = np.empty((count, 3), np.float32), np.empty((count, 3), np.float32)
+        seen, depth = np.empty(count, np.float32), np.empty(count, np.float32)
         ids, labels = np.empty(count, np.int32), np.empty(count, np.int32)
         kernels.draw(
             self._calls, table.directions, table.pixels, np.ascontiguousarray(pose[:3], np.float32),
             np.ascontiguousarray(self._rows[:, :, :3]), self._offsets, self._ids, self._normals, self._paint,
             self._albedo, self._gloss, self._texture, np.float32(2.0), np.array(LAMP, np.float32),
-            np.float32(SPREAD), self._tone, rgb, depth, ids, labels,
+            np.float32(SPREAD), shape[1], plain, lit, seen, depth, ids, labels,
         )  # fmt: skip
-        shape = table.shape
-        return Frame(rgb.reshape(*shape, 3), depth.reshape(shape), ids.reshape(shape)), labels.reshape(shape)
+        labels, rgb = labels.reshape(shape), np.empty((*shape, 3), np.uint8)
+        plain, lit, seen = plain.reshape(*shape, 3), lit.reshape(*shape, 3), seen.reshape(shape)
+        kernels.develop(plain, lit, seen, labels, reach, self._tone, rgb)
+        return Frame(rgb, depth.reshape(shape), ids.reshape(shape)), labels

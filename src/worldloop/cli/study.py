@@ -21,7 +21,17 @@ if TYPE_CHECKING:
     from worldloop.studies import Adaptation, Evaluation, StudyResult
     from worldloop.studies.evaluation import Progress
 
-ADAPTING = ("base", "data", "epochs", "batch", "learning_rate", "rank", "precision", "latents")
+ADAPTING = (
+    "base",
+    "data",
+    "epochs",
+    "batch",
+    "learning_rate",
+    "rank",
+    "precision",
+    "sampling_steps",
+    "latents",
+)
 OPTIONS = {
     "data-scaling": (*ADAPTING, "sizes", "control"),
     "compute-scaling": ("model", "rollouts"),
@@ -48,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--learning-rate", type=float, metavar="X", help="default: 0.001")
     add("--rank", type=int, metavar="R", help="rank of the adapters (default: 1.5 %% are trained)")
     add("--precision", choices=("auto", "fp32", "bf16"), help="of the training (default: auto)")
+    add("--sampling-steps", type=int, metavar="N", help="of the adapted models (default: as the base)")
     add("--latents", metavar="DIR", help="keep the encoded data here for other studies and trainings")
     add("--model", metavar="SPEC", help="compute-scaling: a world model, as `worldloop run` takes it")
     add(

@@ -39,6 +39,8 @@ class Adaptation:
     """None: the largest that trains no more than the usual share."""
     seed: int = 0
     precision: str = "auto"
+    sampling_steps: int | None = None
+    """Steps that adapted models sample in; None takes the base's."""
     latents: str | None = None
     """A folder that keeps the encoded data for other studies and trainings; changes no result."""
 
@@ -156,6 +158,7 @@ class Workshop:
             rank=s.rank,
             seed=s.seed,
             precision=s.precision,
+            sampling_steps=s.sampling_steps,
         )
 
     def _identity(self, training: SupervisedTraining) -> dict[str, Any]:

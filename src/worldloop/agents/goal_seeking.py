@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -193,21 +194,20 @@ class GoalReviser:
         if any(c.rollout is None for c in candidates):
             return first_proposal(candidates)
         visits = Counter(map(_cell, poses))
-        looked = [self._looked(c) for c in candidates]
-        found = iter(await self.views.distances(situation, [v for views in looked for _, v in views]))
-        apart = [{i: next(found) for i, _ in views} for views in looked]
-        foresight.predict(len(situation.actions), candidates, apart)
-        doubt = config.caution * foresight.error
-        judged = [
-            self._judge(
-                situation,
-                c,
-                [(i, v, foresight.believed(d[i], distances[-1])) for i, v in views],
-                visits,
-                doubt,
-            )
-            for c, views, d in zip(candidates, looked, apart)
+        looked = [self._looked(situation, c, poses[-1]) for c in candidates]
+        found = iter(await self.views.distances(situation, [v.rgb for views in looked for v in views]))
+        imagined = [
+            {v.number: (next(found), float(np.hypot(*np.subtract(v.place, poses[-1])[:2]))) for v in views}
+            for views in looked
         ]
+        foresight.predict(len(situation.actions), candidates, imagined)
+        doubt = config.caution * foresight.error
+        judged = []
+        for views, apart in zip(looked, imagined):
+            believed = [
+                foresight.believed(apart[v.number][0], distances[-1], apart[v.number][1]) for v in views
+            ]
+            judged.append(self._judge(poses[-1], views, believed, visits, doubt))
         scores = tuple(j.score for j in judged)
         margin = config.rather + doubt
         if min(j.here for j in judged) + doubt < config.stop_below:
@@ -222,38 +222,44 @@ class GoalReviser:
     def _here(self, pose: tuple[float, ...], here: Pose) -> bool:
         return float(np.hypot(pose[0] - here[0], pose[1] - here[1])) <= self.views.config.same_place
 
-    def _looked(self, candidate: Candidate) -> list[tuple[int, np.ndarray]]:
-        """Which imagined frames are judged: number and picture, from the last one on."""
-        frames = candidate.rollout.frames if candidate.rollout else ()
-        return [(i, frames[i].rgb) for i in range(len(frames))[:: -self.views.config.stride]]
+    def _looked(self, situation: Situation, candidate: Candidate, here: Pose) -> list[_View]:
+        """The imagined frames that are judged, from the last one on; what looks like now is taken to be here."""
+        frames, out = candidate.rollout.frames if candidate.rollout else (), []
+        path = intended_path(candidate.plan, *here)[1:]
+        for i in range(len(frames))[:: -self.views.config.stride]:
+            stuck = np.array_equal(frames[i].rgb, situation.observation.rgb)
+            out.append(_View(i, frames[i].rgb, here if stuck else tuple(path[i])))
+        return out
 
     def _judge(
         self,
-        situation: Situation,
-        candidate: Candidate,
-        views: Sequence[tuple[int, np.ndarray, float]],
+        here: Pose,
+        views: Sequence[_View],
+        believed: Sequence[float],
         visits: Counter[tuple[int, int, int]],
         doubt: float,
     ) -> Judged:
         """The plan's best view, where places visited before count as farther from the goal.
 
-        Without that, the agent turns to and fro between two views that it has already seen. An earlier view
-        must look closer than the last one by more than the doubt.
+        Without that, the agent turns to and fro between two views that it has already seen. A later view counts as
+        the best where no earlier one looks closer by more than the doubt.
         """
-        poses, config = odometry(situation), self.views.config
-        path = intended_path(candidate.plan, *poses[-1])[1:]
-        worth, here = [], 1.0
-        for i, frame, d in views:
-            stuck = np.array_equal(frame, situation.observation.rgb)
-            place = poses[-1] if stuck else tuple(path[i])
-            worth.append((d + config.revisit * visits[_cell(place)], i))
-            if self._here(place, poses[-1]):
-                here = min(here, d)
-        value, best = min(worth)
-        last, end = worth[0]
-        if last <= value + doubt:
-            best = end
-        return Judged(-value, best, here)
+        revisit = self.views.config.revisit
+        worth = [(d + revisit * visits[_cell(v.place)], v.number) for v, d in zip(views, believed)]
+        nearest = min((d for v, d in zip(views, believed) if self._here(v.place, here)), default=1.0)
+        value = min(worth)[0]
+        best = next(number for d, number in worth if d <= value + doubt)
+        return Judged(-value, best, min(nearest, 1.0))
+
+
+class _View(NamedTuple):
+    """An imagined view."""
+
+    number: int
+    """Of the frame, from 0."""
+    rgb: np.ndarray
+    place: tuple[float, ...]
+    """x m, y m, yaw deg."""
 
 
 @dataclass(frozen=True)

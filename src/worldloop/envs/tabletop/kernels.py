@@ -36,20 +36,21 @@ TEXTURED = 0
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz", "arcp", "reassoc"})
 def draw(
     calls, directions, pixels, pose, turns, offsets, ids, normals, paint, albedo, gloss, texture, repeat,
-    lamp, spread, tone, rgb, depth, segmentation, label,
+    lamp, spread, width, plain, lit, seen, depth, segmentation, label,
 ):  # fmt: skip
-    """Trace and light packets; writes rgb uint8 [N,3], depth float32 [N], ids int32 [N], labels int32 [N].
+    """Trace and light packets; writes plain and lit float32 [N,3], seen float32 [N], depth float32 [N], ids int32 [N] and labels
+    int32 [N]. `plain` is a pixel's linear colour in the shadow, `lit` what the lamp adds, `seen` whether a point of it is in sight.
 
     directions: float32 [K,3,lanes], camera frame, z = 1. pixels: int32 [K,lanes], -1 for padding. pose: float32
     [3,4]. turns: float32 [P,3,3] part to world. offsets, ids: int32 [P], first triangle and id of a part. normals:
     float32 [T,3,3], part frame. paint: int32 [T]. albedo: float32 [M,3], linear. gloss: float32 [M]. texture:
-    float32 [S,S,3], linear, `repeat` a metre. lamp: float32 [3], the middle of a square lamp of half side `spread`.
+    float32 [S,S,3], linear, `repeat` a metre. lamp: float32 [3], the middle of a square lamp of half side `spread`. width:
+    pixels of a row.
     """
     lanes = directions.shape[2]
     rays, shadow = packet(lanes), packet(lanes)
     words, dark = rays.view(np.int32), shadow.view(np.int32)
     zero, one, half = np.float32(0), np.float32(1), np.float32(0.5)
-    scale = np.float32(TONE_STEPS) / np.float32(np.sqrt(TONE_RANGE))
     world = np.empty((3, lanes), np.float32)
     for k in range(directions.shape[0]):
         for axis in range(3):
@@ -66,7 +67,7 @@ def draw(
             words[INSTANCE, lane] = -1
         call_embree(calls[CAMERA], calls[VALID], calls[SCENE], rays.ctypes.data, calls[COHERENT])
 
-        # One ray to a point of the lamp for each pixel; neighbours take different points.
+        # One ray to a point of the lamp for each pixel; any 4 x 4 neighbours take all of its 16 points.
         for lane in range(lanes):
             t = words[PRIM, lane]
             shadow[NEAR, lane] = np.float32(2e-3)
@@ -93,9 +94,9 @@ def draw(
             if facing > zero:
                 for axis in range(3):
                     world[axis, lane] = -world[axis, lane]
-            cell = (lane * 7 + k * 3) & 15
-            jx = (np.float32(cell & 3) - np.float32(1.5)) * half * spread
-            jy = (np.float32(cell >> 2) - np.float32(1.5)) * half * spread
+            line, column = pixels[k, lane] // width, pixels[k, lane] % width
+            jx = (np.float32(column & 3) - np.float32(1.5)) * half * spread
+            jy = (np.float32((line + column) & 3) - np.float32(1.5)) * half * spread
             for axis in range(3):
                 point = rays[ORG + axis, lane] + far * rays[DIR + axis, lane]
                 shadow[ORG + axis, lane] = point + np.float32(3e-3) * world[axis, lane]
@@ -116,8 +117,9 @@ def draw(
             bright = one / np.sqrt(dx * dx + dy * dy + dz * dz)
             if t < 0:  # a plain wall far away, lighter towards the top
                 sky = np.float32(0.30) + np.float32(0.12) * max(-one, min(one, dz * bright * np.float32(2)))
-                level = tone[min(TONE_STEPS, int(np.sqrt(sky) * scale))]
-                rgb[pixel, 0], rgb[pixel, 1], rgb[pixel, 2] = level, level, level
+                for axis in range(3):
+                    plain[pixel, axis], lit[pixel, axis] = sky, zero
+                seen[pixel] = one
                 depth[pixel], segmentation[pixel], label[pixel] = zero, 0, -1
                 continue
             part = words[INSTANCE, lane]
@@ -128,9 +130,9 @@ def draw(
             near = one / np.sqrt(lx * lx + ly * ly + lz * lz)
             lx, ly, lz = lx * near, ly * near, lz * near
             cosine = nx * lx + ny * ly + nz * lz
-            lit = dark[PRIM, lane] < 0 and cosine > zero
+            seen[pixel] = one if dark[PRIM, lane] < 0 else zero
             direct, shine = zero, zero
-            if lit:
+            if cosine > zero:
                 direct = np.float32(0.62) * cosine
                 hx, hy, hz = lx - dx * bright, ly - dy * bright, lz - dz * bright
                 sharp = nx * hx + ny * hy + nz * hz
@@ -140,7 +142,6 @@ def draw(
                 shine = gloss[material] * sharp
             # Light from the room: more from above, a little from a window behind the camera.
             room = np.float32(0.25) + np.float32(0.17) * nz + np.float32(0.06) * nx - np.float32(0.05) * ny
-            light = direct + room
             label[pixel] = part * 64 + material
             red, green, blue = albedo[material, 0], albedo[material, 1], albedo[material, 2]
             if material == TEXTURED:
@@ -177,6 +178,32 @@ def draw(
                     + c * texture[j1, i0, 2]
                     + e * texture[j1, i1, 2]
                 )
-            rgb[pixel, 0] = tone[min(TONE_STEPS, int(np.sqrt(max(red * light + shine, zero)) * scale))]
-            rgb[pixel, 1] = tone[min(TONE_STEPS, int(np.sqrt(max(green * light + shine, zero)) * scale))]
-            rgb[pixel, 2] = tone[min(TONE_STEPS, int(np.sqrt(max(blue * light + shine, zero)) * scale))]
+            plain[pixel, 0], plain[pixel, 1], plain[pixel, 2] = red * room, green * room, blue * room
+            lit[pixel, 0] = red * direct + shine
+            lit[pixel, 1] = green * direct + shine
+            lit[pixel, 2] = blue * direct + shine
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz", "arcp", "reassoc"})
+def develop(plain, lit, seen, labels, reach, tone, rgb):
+    """Colours uint8 [H,W,3]; the lamp's light is shared among neighbours of one surface, which saw other points of it.
+
+    plain, lit: float32 [H,W,3]. seen: float32 [H,W]. labels: int32 [H,W]. reach: pixels to the left and above, one more to
+    the right and below; 0 leaves each pixel its own.
+    """
+    rows, columns = labels.shape
+    scale = np.float32(TONE_STEPS) / np.float32(np.sqrt(TONE_RANGE))
+    for i in range(rows):
+        for j in range(columns):
+            share = seen[i, j]
+            if reach > 0:
+                total, count, own = np.float32(0), np.float32(0), labels[i, j]
+                for a in range(max(i - reach, 0), min(i + reach + 2, rows)):
+                    for b in range(max(j - reach, 0), min(j + reach + 2, columns)):
+                        if labels[a, b] == own:
+                            total += seen[a, b]
+                            count += np.float32(1)
+                share = total / count
+            for c in range(3):
+                colour = max(plain[i, j, c] + share * lit[i, j, c], np.float32(0))
+                rgb[i, j, c] = tone[min(TONE_STEPS, int(np.sqrt(colour) * scale))]

@@ -107,18 +107,24 @@ class TableRenderer:
         table = pinhole_rays(size, size, float(hfov_deg))
         frame, labels = self._trace(table, pose)
         if antialias:
-            smooth_edges(frame, labels, table, lambda fine: self._trace(fine, pose)[0].rgb)
+            smooth_edges(frame, labels, table, lambda fine: self._trace(fine, pose, 0)[0].rgb)
         return frame
 
-    def _trace(self, table: RayTable, pose: np.ndarray) -> tuple[Frame, np.ndarray]:
-        count = table.shape[0] * table.shape[1]
-        rgb, depth = np.empty((count, 3), np.uint8), np.empty(count, np.float32)
-        ids, labels = np.empty(count, np.int32), np.empty(count, np.int32)
+    def _trace(self, table: RayTable, pose: np.ndarray, reach: int = 1) -> tuple[Frame, np.ndarray]:
+        shape = table.shape
+        plain, lit, rgb = (np.empty((*shape, 3), t) for t in (np.float32, np.float32, np.uint8))
+        seen, depth = np.empty(shape, np.float32), np.empty(shape, np.float32)
+        ids, labels = np.empty(shape, np.int32), np.empty(shape, np.int32)
+        flat = (
+            plain.reshape(-1, 3),
+            lit.reshape(-1, 3),
+            *(x.reshape(-1) for x in (seen, depth, ids, labels)),
+        )
         kernels.draw(
             self._calls, table.directions, table.pixels, np.ascontiguousarray(pose[:3], np.float32),
             np.ascontiguousarray(self._rows[:, :, :3]), self._offsets, self._ids, self._normals, self._paint,
             self._albedo, self._gloss, self._texture, np.float32(2.0), np.array(LAMP, np.float32),
-            np.float32(SPREAD), self._tone, rgb, depth, ids, labels,
+            np.float32(SPREAD), shape[1], *flat,
         )  # fmt: skip
-        shape = table.shape
-        return Frame(rgb.reshape(*shape, 3), depth.reshape(shape), ids.reshape(shape)), labels.reshape(shape)
+        kernels.develop(plain, lit, seen, labels, reach, self._tone, rgb)
+        return Frame(rgb, depth, ids), labels

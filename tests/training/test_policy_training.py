@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worldloop.agents.policy import DiffusionPolicy, PolicyConfig, load_policy
-from worldloop.agents.policy.network import STRIDE
+from worldloop.agents.policy.network import STRIDE, as_tensor, colour_masks
 from worldloop.agents.policy.waypoints import MIDDLE, SPAN, goal_numbers, to_commands, to_numbers
-from worldloop.agents.table_sight import read_goal
+from worldloop.agents.table_sight import HUES, mask_of, read_goal
 from worldloop.cli.main import main
 from worldloop.core import Goal, InputError
 from worldloop.envs.tabletop.cameras import THIRD
@@ -72,6 +72,13 @@ def test_cells_lie_where_the_camera_sees_them():
     for shift, found in zip(((0, 0), (3, -2)), places.reshape(2, 8, 8, 2)):
         pixel = np.array([5.5, 2.5]) * STRIDE + shift  # column 5, row 2
         np.testing.assert_allclose(found[2, 5], THIRD.on_plane(pixel, HALF, (32, 32))[:2], atol=1e-5)
+
+
+def test_colours_are_those_of_the_agent():
+    rgb = np.random.default_rng(0).integers(0, 256, (24, 24, 3), dtype=np.uint8)
+    masks = colour_masks(as_tensor(torch.from_numpy(rgb)[None]))[0].numpy() > 0
+    wanted = np.array([mask_of(rgb, name) for name in HUES])
+    assert (masks != wanted).sum() <= 2 and wanted.sum() > 50  # rounding at the edges of the rule
 
 
 def test_moved_pictures_show_what_was_there():

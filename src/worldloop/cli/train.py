@@ -122,7 +122,7 @@ def _policy(parser: argparse.ArgumentParser) -> None:
         metavar="PIXELS",
         help="of the data's pictures (default: %(default)s)",
     )
-    add("--width", type=int, default=48, metavar="N", help="channels, in eights (default: %(default)s)")
+    add("--width", type=int, default=32, metavar="N", help="channels, in eights (default: %(default)s)")
 
 
 def _data(parser: argparse.ArgumentParser) -> None:

@@ -168,7 +168,7 @@ def _put(path: Path, text: str) -> None:
 
 
 def colour_changes(random: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """float32 [B,3,3] and [B,3]: turns of hue (about 12 degrees at most), strength, brightness and tint.
+    """float32 [B,3,3] and [B,3]: turns of hue (up to 8 degrees), strength, brightness and tint.
 
     Splits have other shades of the same colour names and another table.
     """
@@ -176,7 +176,7 @@ def colour_changes(random: np.random.Generator, count: int) -> tuple[np.ndarray,
     grey = np.ones((3, 1)) @ luma[None]
     # The generator of turns about the grey axis that keep it; small angles need no more than sine and cosine.
     turn = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / np.sqrt(3)
-    angle = np.radians(random.uniform(-12, 12, (count, 1, 1)))
+    angle = np.radians(random.uniform(-8, 8, (count, 1, 1)))
     strength = random.uniform(0.8, 1.2, (count, 1, 1))
     spin = np.eye(3) + np.sin(angle) * turn + (1 - np.cos(angle)) * (turn @ turn)
     gain = random.uniform(0.8, 1.2, (count, 1, 1)) * random.uniform(0.93, 1.07, (count, 3, 1))

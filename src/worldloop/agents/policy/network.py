@@ -6,8 +6,9 @@ network predicts the clean chunk from a noisy one, and Euler steps lead there.
 
 A picture becomes features on a grid of a quarter of its side. Each of five colours has a few maps on it; those of the
 goal's two colours are made attention by a softmax over the grid, and tell where on the table (known camera, height of
-a block's middle) and with which features (a spatial softmax after Finn et al. 2016, arXiv 1509.06113). What a map
-looks for is learnt; that maps belong to colours is built in.
+a block's middle) and with which features (a spatial softmax after Finn et al. 2016, arXiv 1509.06113). That maps belong
+to colours is built in, and so is where they begin to look: at pixels in their colour, as `table_sight` reads colours
+(without that, most of a short training goes by before the network knows its colours). The rest is learnt.
 """
 
 from __future__ import annotations
@@ -21,12 +22,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from worldloop.agents.policy.waypoints import COLOURS, GOAL, MIDDLE, PARTS, SPAN
+from worldloop.agents.table_sight import HUES
 from worldloop.core import InputError
 from worldloop.envs.tabletop.cameras import THIRD
 from worldloop.envs.tabletop.layout import FAMILIES, HALF
 
 STRIDE = 4
 """Pixels between the cells of the grid, each way."""
+BELIEF = 12.0
+"""What a cell full of the right colour is worth to a map at first, as a logit."""
 TIMES = 16
 """Frequencies that tell the network how noisy a chunk is."""
 
@@ -39,9 +43,9 @@ class PolicyConfig:
     """Side of the pictures it was made for."""
     length: int = 4
     """Waypoints in a chunk."""
-    width: int = 48
+    width: int = 32
     """Channels of the features on the grid."""
-    blocks: int = 3
+    blocks: int = 2
     """Residual convolutions on the grid."""
     maps: int = 4
     """Attention maps of each colour."""
@@ -94,6 +98,7 @@ class DiffusionPolicy(nn.Module):
         self.blocks = nn.Sequential(*[_Residual(width) for _ in range(config.blocks)])
         self.norm = nn.GroupNorm(8, width)
         self.look = nn.Conv2d(width, config.maps * len(COLOURS), 1)
+        self.trust = nn.Parameter(torch.full((config.maps,), BELIEF))
         self.tell = nn.Conv2d(width, config.maps * config.values, 1)
         facts = 2 * config.maps * (config.values + 5) + PARTS + GOAL
         self.facts = nn.Linear(facts, config.hidden)
@@ -113,11 +118,13 @@ class DiffusionPolicy(nn.Module):
         pictures: [B,3,H,W] in -1..1. hands: [B,6] and goals: [B,15], see `waypoints`. shifts: [B,2], columns and rows
         by which a picture was moved to the left and up, for training.
         """
-        x = F.silu(self.norm(self.blocks(self.stem(pictures))))
+        x = F.silu(self.norm(self.blocks(self.stem(pictures.contiguous(memory_format=torch.channels_last)))))
         count, _, rows, columns = x.shape
         maps, values = self.config.maps, self.config.values
         grid = self._places(rows, columns, shifts).expand(count, -1, -1)  # b (h w) 2
-        seen = self.look(x).float().reshape(count, maps, len(COLOURS), -1) * 4
+        painted = F.avg_pool2d(colour_masks(pictures), STRIDE).flatten(2)[:, None]  # b 1 c (h w)
+        seen = self.look(x).float().reshape(count, maps, len(COLOURS), -1)
+        seen = seen + self.trust[None, :, None, None] * painted
         told = self.tell(x).float().reshape(count, maps, values, -1)
         facts = [hands, goals]
         for i in range(2):
@@ -127,7 +134,7 @@ class DiffusionPolicy(nn.Module):
             share = logits.softmax(-1)
             place = share @ grid  # b m 2
             there = (told * share[:, :, None]).sum(-1)
-            sure = logits.logsumexp(-1, keepdim=True) / 8 - 1
+            sure = logits.logsumexp(-1, keepdim=True) - math.log(rows * columns)
             away = 4 * (place - hands[:, None, :2])
             facts.append(torch.cat([place, away, there, sure], dim=-1).flatten(1))
         return torch.cat(facts, dim=1)
@@ -172,6 +179,20 @@ class DiffusionPolicy(nn.Module):
         eye = torch.tensor(THIRD.matrix[:3, 3], **kind)
         points = eye[:2] + rays[..., :2] * ((HALF - eye[2]) / rays[..., 2:])
         return (points - torch.tensor(MIDDLE[:2], **kind)) / SPAN
+
+
+def colour_masks(pictures: Tensor) -> Tensor:
+    """float32 [B,5,H,W]: 1 where pictures [B,3,H,W] in -1..1 have a named colour, by the rule of `table_sight`."""
+    values = (pictures.float() + 1) / 2
+    red, green, blue = values.unbind(1)
+    high, low = values.amax(1), values.amin(1)
+    spread = (high - low).clamp(min=1e-6)
+    third = torch.where(high == green, (blue - red) / spread + 2, (red - green) / spread + 4)
+    hue = 60 * torch.where(high == red, (green - blue) / spread % 6, third)
+    named = torch.tensor(list(HUES.values()), device=hue.device)[None, :, None, None]
+    off = ((hue[:, None] - named + 180) % 360 - 180).abs()
+    near = (off < 30) & (off == off.amin(1, keepdim=True))
+    return (near & ((spread > 0.45 * high) & (high > 0.22))[:, None]).float()
 
 
 def as_tensor(pictures: Tensor) -> Tensor:

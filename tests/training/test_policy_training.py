@@ -135,6 +135,16 @@ def test_it_learns(data, tmp_path):
     assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:3])
 
 
+def test_a_policy_can_be_trained_further(data, tmp_path):
+    first = train_policy(training(data, tmp_path / "a", steps=2))
+    start = tmp_path / "a/policy.safetensors"
+    card = train_policy(training(data, tmp_path / "b", steps=1, start=start))
+    assert card["start"]["weights_hash"] == first["weights_hash"] and card["start"]["steps"] == 2
+    old, new = (load_policy(p)[0].state_dict() for p in (start, tmp_path / "b/policy.safetensors"))
+    assert not torch.equal(old["direct.weight"], new["direct.weight"])
+    assert (old["direct.weight"] - new["direct.weight"]).abs().max() < 1e-3  # one step from there
+
+
 def test_wrong_data_and_sizes_are_refused(data, small_data, tmp_path):
     with pytest.raises(InputError, match="demonstrations"):
         train_policy(PolicyTraining((small_data,), tmp_path, LoopConfig(1, 1), TINY))

@@ -113,6 +113,7 @@ def _distil(parser: argparse.ArgumentParser) -> None:
 
 def _policy(parser: argparse.ArgumentParser) -> None:
     _data(parser)
+    parser.add_argument("--start", metavar="FILE", help="a policy to train further")
     _steps(parser, steps=3000, batch=32, rate=1e-3, precision="fp32")
     add = parser.add_argument
     add(

@@ -139,7 +139,7 @@ def _policy(options: argparse.Namespace, folder: Path, show: Show) -> dict[str, 
     from worldloop.training.policy import PolicyTraining, train_policy
 
     loop, policy = _loop(options), PolicyConfig(size=options.size, width=options.width)
-    settings = PolicyTraining(_data(options), folder, loop, policy)
+    settings = PolicyTraining(_data(options), folder, loop, policy, _path(options.start))
     return train_policy(settings, lambda step, loss: show(step, loss, loop.steps))
 
 

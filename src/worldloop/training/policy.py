@@ -19,13 +19,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import worldloop
-from worldloop.agents.policy import DiffusionPolicy, PolicyConfig, save_policy
+from worldloop.agents.policy import DiffusionPolicy, PolicyConfig, load_policy, save_policy
+from worldloop.agents.policy.files import policy_hash
 from worldloop.agents.policy.network import as_tensor
 from worldloop.agents.policy.waypoints import PARTS, goal_numbers, to_commands, to_numbers
 from worldloop.agents.table_sight import read_goal
 from worldloop.core import Goal, InputError
 from worldloop.runs.disk import replace_file
-from worldloop.training.dataset import ActionClips
+from worldloop.training.dataset import ActionClips, open_meta
 from worldloop.training.dataset.layout import AHEAD
 from worldloop.training.loop import LoopConfig, StepInput, train
 
@@ -44,6 +45,8 @@ class PolicyTraining:
     out: Path
     loop: LoopConfig
     policy: PolicyConfig = field(default_factory=PolicyConfig)
+    start: Path | None = None
+    """A policy to train further, with its sizes."""
     held_out: float = 0.05
     """Share of the demonstrations that are only measured on; at least one."""
     noises: int = 6
@@ -115,10 +118,10 @@ def train_policy(
         raise InputError(
             "there is nothing to train on beside the held-out demonstrations; collect more frames"
         )
-    if settings.policy.size != size or settings.policy.length != AHEAD:
-        raise InputError(f"the data has pictures of {size} pixels and chunks of {AHEAD} waypoints")
     torch.manual_seed(settings.loop.seed)
-    policy = DiffusionPolicy(settings.policy)
+    policy, before = _beginning(settings)
+    if policy.config.size != size or policy.config.length != AHEAD:
+        raise InputError(f"the data has pictures of {size} pixels and chunks of {AHEAD} waypoints")
     hands, wanted = to_numbers(moments.states), to_numbers(moments.experts).reshape(len(moments.states), -1)
     batch, noises = settings.loop.batch, settings.noises
 
@@ -138,9 +141,10 @@ def train_policy(
         guess = model(*(v.to(given.device) for v in inputs))
         return F.mse_loss(guess, clean.to(given.device).expand_as(guess))
 
-    about = {"data": [Path(d).name for d in settings.data], "frames": len(rows), "noises": noises}
+    about = {"data": [Path(d).name for d in settings.data], "frames": len(rows), "noises": noises, **before}
     facts = train(policy, loss, settings.loop, settings.out, progress, about=about)
-    policy.cpu().eval()
+    # Files carry it in half precision: whatever is measured from here on is what it will do.
+    policy.cpu().eval().half().float()
     card = {
         "what": "A small policy for a Franka arm at a simulated table: flow matching over chunks of four waypoints",
         "small": "It is for experiments with plans and world models in a loop, and knows one table, one arm and four "
@@ -148,11 +152,13 @@ def train_policy(
         "labels": "what a scripted expert would do, from the simulator's truth",
         **facts,
         "data": about["data"],
+        "collected": [open_meta(d).info["worldloop"].get("request") for d in settings.data],
         "split": "train",
         "scenes": len(moments.scenes),
         "frames": len(rows),
         "parameters": sum(p.numel() for p in policy.parameters()),
         "policy": asdict(policy.config),
+        **before,
         "held_out": held_out_errors(policy, moments, settings.loop.seed),
         "licence": "Apache-2.0",
         "versions": {"worldloop": worldloop.__version__, "torch": torch.__version__},
@@ -161,6 +167,15 @@ def train_policy(
     text = json.dumps(card, indent=1, ensure_ascii=False) + "\n"
     replace_file(settings.out / "card.json", lambda path: _put(path, text))
     return card
+
+
+def _beginning(settings: PolicyTraining) -> tuple[DiffusionPolicy, dict[str, Any]]:
+    """The policy to train, and what it was before."""
+    if settings.start is None:
+        return DiffusionPolicy(settings.policy), {}
+    policy, card = load_policy(settings.start)
+    known = {k: card[k] for k in ("what", "data", "steps", "seconds", "start") if k in card}
+    return policy.train(), {"start": {"weights_hash": policy_hash(settings.start), **known}}
 
 
 def _put(path: Path, text: str) -> None:

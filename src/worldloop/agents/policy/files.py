@@ -25,11 +25,11 @@ def shipped_policy_path() -> Path:
 
 
 def save_policy(path: Path, policy: DiffusionPolicy, card: Mapping[str, Any]) -> str:
-    """Write a policy; returns 16 hex digits that identify the file."""
+    """Write a policy in half precision; returns 16 hex digits that identify the file."""
     facts = {"format": FORMAT, "config": json.dumps(asdict(policy.config)), "card": json.dumps(dict(card))}
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
-    temporary.write_bytes(save({k: v.contiguous() for k, v in policy.state_dict().items()}, facts))
+    temporary.write_bytes(save({k: v.half().contiguous() for k, v in policy.state_dict().items()}, facts))
     temporary.replace(path)
     return policy_hash(path)
 

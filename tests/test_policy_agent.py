@@ -14,6 +14,7 @@ from worldloop.agents.policy import (
     PolicyConfig,
     load_policy,
     save_policy,
+    shipped_policy_path,
 )
 from worldloop.agents.policy.agent import read_progress
 from worldloop.agents.table_sight import read_goal
@@ -120,6 +121,24 @@ def test_the_reviser_takes_the_plan_that_works(weights):
     reviser = agent(weights).reviser
     assert asyncio.run(reviser.revise(situation, imagined)).chosen == 1
     assert asyncio.run(reviser.revise(situation, candidates)).chosen == 0
+
+
+def test_the_packaged_policy_stacks_and_places():
+    """On validation layouts, whose colours and table it has never seen."""
+    path, reached = shipped_policy_path(), []
+    _, card = load_policy()
+    assert path.stat().st_size < 4_000_000 and card["split"] == "train" and card["held_out"]["median_mm"] < 20
+    task, made = TASKS.create("manipulation"), AGENTS.create("diffusion", task="manipulation")
+    for index in (1, 3):
+        world, situation = start(index)
+        for number in range(situation.budget):
+            situation.draw = lambda purpose, *more, k=number: generator(0, k, purpose, *more)
+            candidates = asyncio.run(made.proposer.propose(situation))
+            situation.history.append(world.step(candidates[0].plan.actions[0]))
+            if task.done(world, task.episodes("val")[index]):
+                break
+        reached.append(facts_of(world.physics).reached)
+    assert any(reached)
 
 
 def test_a_run_does_not_depend_on_concurrency(weights, tmp_path):

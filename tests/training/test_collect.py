@@ -262,10 +262,11 @@ def test_plans_add_up(frames, episode_frames, scenes, styles):
         CollectConfig(Path("x"), frames, episode_frames=episode_frames, scenes=scenes, styles=styles)
     )
     lengths = [n for s in plan for n in s.lengths]
+    assert all(len(set(s.scenes)) == 1 and s.numbers == tuple(range(len(s.lengths))) for s in plan)
     assert sum(lengths) == frames and all(s.lengths for s in plan)
     assert min(lengths) >= 2 and max(lengths) <= episode_frames and max(lengths) - min(lengths) <= 1
-    assert len({s.scene for s in plan}) == len(plan)
-    counts = Counter(s.scene.split("/")[2] for s in plan)
+    assert len({s.scenes[0] for s in plan}) == len(plan)
+    counts = Counter(s.scenes[0].split("/")[2] for s in plan)
     assert scenes is None or max(counts.values()) <= scenes
     assert max(counts.values()) - min(counts.get(s, 0) for s in styles) <= 1
     episode = frame = 0

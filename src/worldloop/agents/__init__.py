@@ -12,6 +12,11 @@ for _name, _attribute, _summary in (
 ):
     AGENTS.register(_name, f"worldloop.agents.build:{_attribute}", _summary)
 AGENTS.register(
+    "diffusion",
+    "worldloop.agents.policy.agent:diffusion",
+    "learnt, small: samples of a diffusion policy (manipulation); diffusion:weights=FILE for your own",
+)
+AGENTS.register(
     "vlm",
     "worldloop.agents.vlm.build:vlm",
     "a (vision-)language model behind an OpenAI-compatible server: vlm:base_url=...,model=...",

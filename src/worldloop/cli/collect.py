@@ -1,4 +1,5 @@
-"""Collect trajectories of pictures and actions in houses, to train world models on (LeRobotDataset v3).
+"""Collect trajectories of pictures and actions, to train world models and policies on (LeRobotDataset v3): walks through
+houses, or demonstrations of a scripted expert at the table, where a frame is one waypoint.
 
 The same command resumes what was cut off; the dataset does not depend on interruptions or on --jobs.
 """
@@ -15,27 +16,34 @@ from worldloop.cli.console import names, out, print_json, progress
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `worldloop collect`."""
     add = parser.add_argument
-    add("--env", default="house", help="where to walk (default: %(default)s)")
+    add("--env", default="house", help="house or tabletop (default: %(default)s)")
     add("--split", default="train", help="scenes to use: train, val or test (default: %(default)s)")
     add("--style", default="A", help="styles of houses, separated by commas (default: %(default)s)")
     add(
         "--policy",
         default="mixed",
-        help="random, tour, orbit, uniform, heedless, or mixed of the first four (default: %(default)s)",
+        help="random, tour, orbit, uniform, heedless, or mixed of the first four; at the table expert, noisy, or "
+        "mixed of both (default: %(default)s)",
     )
     add("--frames", type=int, required=True, metavar="N", help="frames in all")
     add("--out", required=True, metavar="DIR", help="folder of the dataset")
-    add("--scenes", type=int, metavar="N", help="scenes of each style (default: one for every 8 episodes)")
+    add(
+        "--scenes",
+        type=int,
+        metavar="N",
+        help="scenes of each style (default: one for every 8 episodes); layouts of each family (default: as many "
+        "as demonstrations)",
+    )
     add(
         "--episode-frames",
         type=int,
-        default=32,
         metavar="N",
-        help="frames of the longest episode (default: %(default)s)",
+        help="frames of the longest episode (default: 32, at the table 12)",
     )
     add("--size", type=int, default=128, metavar="PIXELS", help="side of a picture (default: %(default)s)")
     add("--panorama", type=int, metavar="ROWS", help="render panoramas of that many rows, too")
     add("--depth", action="store_true", help="store depth, too")
+    add("--no-wrist", action="store_true", help="leave out what the wrist camera of the table sees")
     add("--lossy", action="store_true", help="smaller video that does not decode to the very same pictures")
     add("--evaluation", action="store_true", help="allow val and test; the data then serves evaluation only")
     add("--jobs", type=int, metavar="J", help="processes (default: one per processor)")
@@ -62,6 +70,7 @@ def main(options: argparse.Namespace) -> int:
         seed=options.seed,
         jobs=options.jobs,
         evaluation=options.evaluation,
+        wrist=not options.no_wrist,
     )
     with progress(quiet=options.json) as bar:
         line = bar.add_task(f"collect {options.env} / {options.split}", total=config.frames, note="frames")
@@ -75,10 +84,14 @@ def main(options: argparse.Namespace) -> int:
 
 def _print(summary: dict[str, Any]) -> None:
     megabytes = sum(summary["bytes"].values()) / 1e6
-    shares = ", ".join(f"{name} {share:.0%}" for name, share in summary["actions"].items())
+    if "success" in summary:
+        shares = "reached: " + ", ".join(f"{name} {share:.0%}" for name, share in summary["success"].items())
+    else:
+        shares = ", ".join(f"{name} {share:.0%}" for name, share in summary["actions"].items())
+        shares += f"; blocked {summary['collided']:.1%}"
     out.print(
         f"{summary['frames']} frames in {summary['episodes']} episodes from {summary['scenes']} scenes, "
-        f"{megabytes:.1f} MB: {summary['out']}\n{shares}; blocked {summary['collided']:.1%}",
+        f"{megabytes:.1f} MB: {summary['out']}\n{shares}",
         highlight=False,
         soft_wrap=True,
         markup=False,

@@ -1,6 +1,6 @@
 """Train: `recogniser` (names objects in active recognition), `vae` and `video` (the video model's autoencoder and its
 base, from passive video), `sft` (low-rank adaptation of a video model to actions), `distil` (a video model that samples
-in few steps). The same command goes on where it was stopped.
+in few steps), `policy` (waypoints for the arm at the table, from demonstrations). The same command goes on where it was stopped.
 """
 
 from __future__ import annotations
@@ -111,20 +111,37 @@ def _distil(parser: argparse.ArgumentParser) -> None:
     _scored(parser)
 
 
+def _policy(parser: argparse.ArgumentParser) -> None:
+    _data(parser)
+    parser.add_argument("--start", metavar="FILE", help="a policy to train further")
+    _steps(parser, steps=3000, batch=32, rate=1e-3, precision="fp32")
+    add = parser.add_argument
+    add(
+        "--size",
+        type=int,
+        default=128,
+        metavar="PIXELS",
+        help="of the data's pictures (default: %(default)s)",
+    )
+    add("--width", type=int, default=32, metavar="N", help="channels, in eights (default: %(default)s)")
+
+
 def _data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", metavar="DIR[,DIR]", help="datasets of `worldloop collect`")
 
 
-def _steps(parser: argparse.ArgumentParser, steps: int, batch: int, rate: float) -> None:
+def _steps(
+    parser: argparse.ArgumentParser, steps: int, batch: int, rate: float, precision: str = "auto"
+) -> None:
     add = parser.add_argument
     add("--steps", type=int, default=steps, metavar="N", help="training steps (default: %(default)s)")
     add("--batch", type=int, default=batch, metavar="B", help="examples in a step (default: %(default)s)")
     add("--learning-rate", type=float, default=rate, metavar="X", help="(default: %(default)s)")
-    _precision(parser)
+    _precision(parser, precision)
 
 
-def _precision(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--precision", default="auto", help="fp32, bf16 or auto (default: %(default)s)")
+def _precision(parser: argparse.ArgumentParser, default: str = "auto") -> None:
+    parser.add_argument("--precision", default=default, help="fp32, bf16 or auto (default: %(default)s)")
 
 
 def _shared(parser: argparse.ArgumentParser, shift: bool = True) -> None:
@@ -143,4 +160,5 @@ KINDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "video": ("the base of the video model, from passive video", _video),
     "sft": ("low-rank adaptation of a video model to actions", _sft),
     "distil": ("a video model that samples in few steps", _distil),
+    "policy": ("waypoints for the arm at the table, from demonstrations", _policy),
 }

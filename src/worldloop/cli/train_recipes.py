@@ -22,7 +22,7 @@ def train(
 ) -> dict[str, Any]:
     """Train what was asked for; returns its card. `scoring` is called before a model is scored."""
     facts = RECIPES[options.what](options, folder, show)
-    if options.what == "recogniser" or _is_diffusers(options):
+    if options.what in ("recogniser", "policy") or _is_diffusers(options):
         return facts
     from worldloop.training.video.card import FILES, score_file, write_card
 
@@ -134,7 +134,23 @@ def _distil(options: argparse.Namespace, folder: Path, show: Show) -> dict[str, 
     return train_distil(settings, lambda step, loss: show(step, loss, loop.steps))
 
 
-RECIPES = {"recogniser": _recogniser, "vae": _vae, "video": _video, "sft": _sft, "distil": _distil}
+def _policy(options: argparse.Namespace, folder: Path, show: Show) -> dict[str, Any]:
+    from worldloop.agents.policy import PolicyConfig
+    from worldloop.training.policy import PolicyTraining, train_policy
+
+    loop, policy = _loop(options), PolicyConfig(size=options.size, width=options.width)
+    settings = PolicyTraining(_data(options), folder, loop, policy, _path(options.start))
+    return train_policy(settings, lambda step, loss: show(step, loss, loop.steps))
+
+
+RECIPES = {
+    "recogniser": _recogniser,
+    "vae": _vae,
+    "video": _video,
+    "sft": _sft,
+    "distil": _distil,
+    "policy": _policy,
+}
 
 
 def _is_diffusers(options: argparse.Namespace) -> bool:

@@ -1,4 +1,4 @@
-"""Collecting trajectories in houses: deterministic, parallel over scenes, and resumed where it was cut off."""
+"""Collecting trajectories in houses and at tables: deterministic, parallel over scenes, and resumed where it was cut off."""
 
 from __future__ import annotations
 
@@ -10,26 +10,21 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from worldloop.actions.navigation import NAVIGATION
-from worldloop.core import InputError, WorldloopError, derive_seed
+from worldloop.core import InputError, WorldloopError
 from worldloop.envs.house.generate import GENERATOR_VERSION
-from worldloop.envs.house.render import camera_pose
-from worldloop.envs.house.scenes import load_scene
-from worldloop.envs.house.world import Camera, observe
 from worldloop.runs.disk import replace_file
 from worldloop.runs.lock import FolderLock
 from worldloop.training.collect_config import CollectConfig, Shard, plan_shards
-from worldloop.training.collect_policies import draw_walk
-from worldloop.training.dataset.layout import INFO_PATH, DatasetSpec, EpisodeData, millimetres
+from worldloop.training.collect_house import house_episodes, house_summary
+from worldloop.training.collect_table import table_episodes, table_summary
+from worldloop.training.dataset.layout import INFO_PATH, DatasetSpec
 from worldloop.training.dataset.video import load_av
 from worldloop.training.dataset.writer import finish_dataset, write_shard
 
@@ -125,7 +120,7 @@ def _collect(config: CollectConfig, spec: DatasetSpec, progress: Callable[[int, 
             count += sum(shard.lengths)
             progress(count, config.frames)
     ordered = [done[s.place.index] for s in shards]
-    about = {
+    about: dict[str, Any] = {
         "env": config.env,
         "styles": list(config.styles),
         "policy": config.policy,
@@ -133,8 +128,10 @@ def _collect(config: CollectConfig, spec: DatasetSpec, progress: Callable[[int, 
         "evaluation": config.evaluation,
         "generator_version": GENERATOR_VERSION,
         "request": config.identity,
-        "summary": _summary(ordered),
+        "summary": _summary(config, ordered),
     }
+    if config.env != "house":
+        del about["styles"], about["generator_version"]
     finish_dataset(config.out, spec, ordered, config.split, about)
 
 
@@ -178,46 +175,10 @@ def _begin_worker() -> None:
 def render_shard(config: CollectConfig, shard: Shard) -> dict[str, Any]:
     """Render and write one shard; its mark is written last. Returns its summary."""
     work = config.out / _WORK
-    summary = write_shard(config.out, config.spec, shard.place, _episodes(config, shard), work)
+    episodes = house_episodes if config.env == "house" else table_episodes
+    summary = write_shard(config.out, config.spec, shard.place, episodes(config, shard), work)
     _store(_mark(config.out, shard), summary)
     return summary
-
-
-def _episodes(config: CollectConfig, shard: Shard) -> Iterator[EpisodeData]:
-    loaded = load_scene(shard.scene)
-    camera = Camera(
-        config.size,
-        panorama_height=config.panorama_height,
-        depth=config.depth,
-        segmentation=False,
-        hfov_deg=config.spec.hfov_deg,
-        height=config.spec.camera_height,
-    )
-    for number, frames in enumerate(shard.lengths):
-        seed = derive_seed("collect", config.seed, shard.scene, number)
-        walk = draw_walk(loaded, config.policy, frames, np.random.default_rng(seed))
-        poses = [camera_pose(p.x, p.y, p.yaw_deg, camera.height) for p in walk.places]
-        seen = [observe(loaded, camera, pose) for pose in poses]
-        yield EpisodeData(
-            frames=np.stack([o.rgb for o in seen]),
-            poses=np.stack(poses),
-            states=np.array([(p.x, p.y, p.yaw_deg) for p in walk.places]),
-            collided=walk.collided,
-            codes=np.array([NAVIGATION.index(a) for a in walk.actions], np.int64),
-            scene=shard.scene,
-            seed=seed,
-            split=config.split,
-            style=shard.scene.split("/")[2],
-            policy=walk.policy,
-            panoramas=_stacked([o.panorama for o in seen]),
-            depths=None if (depths := _stacked([o.depth for o in seen])) is None else millimetres(depths),
-        )
-
-
-def _stacked(parts: list[np.ndarray | None]) -> np.ndarray | None:
-    """The pictures of all frames, or None where none were rendered."""
-    shown = [part for part in parts if part is not None]
-    return np.stack(shown) if shown else None
 
 
 def _mark(out: Path, shard: Shard) -> Path:
@@ -235,22 +196,13 @@ def _finished(out: Path, shard: Shard) -> dict[str, Any] | None:
         return None
 
 
-def _summary(shards: list[dict[str, Any]]) -> dict[str, Any]:
-    """Bytes by kind of file, and shares of actions and collisions among all actions taken."""
-    rows = [row for shard in shards for row in shard["episodes"]]
+def _summary(config: CollectConfig, shards: list[dict[str, Any]]) -> dict[str, Any]:
+    """Bytes by kind of file, and what the environment has to say."""
     files = {name: facts["bytes"] for shard in shards for name, facts in shard["files"].items()}
-    taken = sum(row["length"] - 1 for row in rows)
-    codes = np.sum([shard["codes"] for shard in shards], axis=0)
-    blocked = sum(row["stats"]["observation.collided"]["mean"][0] * row["length"] for row in rows)
     return {
         "bytes": {
             "videos": sum(size for name, size in files.items() if name.startswith("videos/")),
             "tables": sum(size for name, size in files.items() if name.startswith("data/")),
         },
-        "actions": {
-            p.name: round(int(count) / taken, 4)
-            for p, count in zip(NAVIGATION.primitives, codes)
-            if not p.stops
-        },
-        "collided": round(blocked / taken, 4),
+        **(house_summary(shards) if config.env == "house" else table_summary(shards)),
     }

@@ -3,7 +3,9 @@
 from worldloop.training.dataset.layout import (
     FRONT,
     PANORAMA,
+    WRIST,
     DatasetSpec,
+    Demonstration,
     EpisodeData,
     ShardPlace,
     millimetres,
@@ -15,10 +17,12 @@ from worldloop.training.dataset.writer import finish_dataset, write_shard
 __all__ = [
     "FRONT",
     "PANORAMA",
+    "WRIST",
     "ActionClips",
     "Clip",
     "DatasetMeta",
     "DatasetSpec",
+    "Demonstration",
     "EpisodeData",
     "ShardPlace",
     "finish_dataset",

@@ -47,6 +47,10 @@ class DatasetMeta:
     splits: tuple[str, ...]
     policies: tuple[str, ...]
     seeds: np.ndarray
+    families: tuple[str, ...]
+    """Of demonstrations; empty for walks."""
+    successes: np.ndarray
+    """bool [E]: whether a demonstration reached its goal; False for walks."""
     files: dict[str, tuple[int, str]]
     """Path of each data and video file -> bytes and digest."""
 
@@ -85,10 +89,13 @@ def _with_episodes(
     places = ["data/chunk_index", "data/file_index"]
     for key in spec.videos:
         places += [f"videos/{key}/{part}" for part in ("chunk_index", "file_index", "from_timestamp")]
-    table = read_parquet(path, [*_PLAIN_COLUMNS, *_NUMBER_COLUMNS, *places])
+    shown = () if spec.vocabulary.discrete else ("family", "success")
+    table = read_parquet(path, [*_PLAIN_COLUMNS, *_NUMBER_COLUMNS, *places, *shown])
     try:
         number = {n: np.asarray(table[n].to_numpy(), np.int64) for n in (*_NUMBER_COLUMNS, *places[:2])}
         text = {n: tuple(str(v) for v in table[n].to_pylist()) for n in _PLAIN_COLUMNS}
+        families = tuple(map(str, table["family"].to_pylist())) if shown else ()
+        successes = np.array(table["success"].to_pylist() if shown else [False] * episodes, bool)
         lengths = number["length"]
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         shards = number["data/chunk_index"] * layout.CHUNK + number["data/file_index"]
@@ -117,7 +124,7 @@ def _with_episodes(
         raise damaged(path, error) from None
     return DatasetMeta(
         folder, info, spec, lengths, offsets, shards, within, text["scene"], text["style"], text["split"],
-        text["policy"], number["seed"], _files(folder, spec, shards),
+        text["policy"], number["seed"], families, successes, _files(folder, spec, shards),
     )  # fmt: skip
 
 

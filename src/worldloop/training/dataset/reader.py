@@ -11,12 +11,14 @@ import pyarrow.parquet as pq
 
 from worldloop.core import InputError, Vocabulary
 from worldloop.training.dataset import layout
-from worldloop.training.dataset.layout import DEPTH, FRONT, PANORAMA
+from worldloop.training.dataset.layout import AHEAD, DEPTH, FRONT, PANORAMA
 from worldloop.training.dataset.meta import PARQUET_FAULTS, damaged, guard_training, open_meta, read_parquet
 from worldloop.training.dataset.video import load_av, read_frames
 from worldloop.training.dataset.writer import file_digest
 
-_COLUMNS = ("observation.pose", "observation.collided", "action", "action.code", "index", "episode_index")
+_COLUMNS = ("observation.pose", "observation.state", "action", "index", "episode_index", "task_index")
+_WALKED, _SHOWN = ("observation.collided", "action.code"), ("action.expert", "next.success", "next.failure")
+"""Columns of all datasets, of walks, and of demonstrations."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,7 +32,8 @@ class Clip:
     codes: np.ndarray
     """int64 [T-1], indices into the vocabulary."""
     moves: np.ndarray
-    """float32 [T-1,3], what each action asks for: metres forward, metres left, degrees of turn."""
+    """float32 [T-1,3], what each action asks for: metres forward, metres left, degrees of turn. Of a demonstration
+    [T-1,7], the commands; `codes` are then -1."""
     collided: np.ndarray
     """bool [T-1], whether each action was blocked."""
     scene: str
@@ -61,15 +64,26 @@ class ActionClips:
         if not evaluation:
             splits = (*self.meta.splits, str(self.meta.info["worldloop"].get("split")))
             guard_training(self.meta.scenes, splits, self.folder)
-        total = int(self.meta.offsets[-1])
+        total, width = int(self.meta.offsets[-1]), len(self.vocabulary.fields)
         self.poses = np.empty((total, 4, 4), np.float32)
         """float32 [N,4,4], camera-to-world."""
-        self.moves = np.empty((total, 3), np.float32)
-        """float32 [N,3], metres forward, metres left and degrees of turn; zeros at the end of an episode."""
-        self.codes = np.empty(total, np.int64)
-        """int64 [N], indices into the vocabulary; `stop` at the end of an episode."""
-        self.collided = np.empty(total, bool)
-        """bool [N], whether the action before each frame was blocked."""
+        self.states = np.empty((total, width or 3), np.float32)
+        """float32 [N,3], metres, metres and degrees; of demonstrations [N,7], where the hand is and its opening."""
+        self.moves = np.empty((total, width or 3), np.float32)
+        """float32 [N,3], metres forward, metres left and degrees of turn; zeros at the end of an episode. Of
+        demonstrations [N,7], the commands; the last one of an episode comes twice."""
+        self.codes = np.full(total, -1)
+        """int64 [N], indices into the vocabulary; `stop` at the end of an episode. -1 in demonstrations."""
+        self.collided = np.zeros(total, bool)
+        """bool [N], whether the action before each frame was blocked; False in demonstrations."""
+        self.tasks = np.empty(total, np.int64)
+        """int64 [N], indices into `spec.tasks`."""
+        self.experts = np.zeros((total if width else 0, AHEAD, width), np.float32)
+        """float32 [N,4,7], what the expert would do from each frame of a demonstration on."""
+        self.reached = np.zeros(total if width else 0, bool)
+        """bool [N], whether the goal of a demonstration is reached after each frame's command."""
+        self.lost = np.zeros(total if width else 0, bool)
+        """bool [N], whether it is out of reach then."""
         with ThreadPoolExecutor(4, thread_name_prefix="worldloop-dataset") as pool:
             list(pool.map(self._load, np.unique(self.meta.shards)))
         row, column = self.spec.videos[FRONT]
@@ -208,28 +222,41 @@ class ActionClips:
         mine = np.flatnonzero(self.meta.shards == shard)
         first, last = int(self.offsets[mine[0]]), int(self.offsets[mine[-1] + 1])
         path = self.folder / layout.data_path(int(shard))
-        table = read_parquet(path, _COLUMNS)
+        walked = self.vocabulary.discrete
+        table = read_parquet(path, (*_COLUMNS, *(_WALKED if walked else _SHOWN)))
         try:
             if table.num_rows != last - first:
                 raise InputError(f"{table.num_rows} rows instead of {last - first}")
             number = {
                 n: np.asarray(table[n].to_numpy(), np.int64)
-                for n in ("index", "episode_index", "action.code")
+                for n in ("index", "episode_index", "task_index", *(["action.code"] if walked else []))
             }
-            codes = number["action.code"]
-            self.poses[first:last] = _matrix(table, "observation.pose", 16).reshape(-1, 4, 4)
-            self.moves[first:last] = _matrix(table, "action", 3)
-            self.collided[first:last] = table["observation.collided"].to_numpy()
-            self.codes[first:last] = codes
-            ends = self.offsets[mine + 1] - 1 - first
+            rows = slice(first, last)
+            self.poses[rows] = _matrix(table, "observation.pose", 16).reshape(-1, 4, 4)
+            self.states[rows] = _matrix(table, "observation.state", self.states.shape[1])
+            self.moves[rows] = _matrix(table, "action", self.moves.shape[1])
+            self.tasks[rows] = number["task_index"]
+            if walked:
+                self.collided[rows] = table["observation.collided"].to_numpy()
+                self.codes[rows] = number["action.code"]
+            else:
+                width = self.moves.shape[1]
+                self.experts[rows] = _matrix(table, "action.expert", AHEAD * width).reshape(-1, AHEAD, width)
+                self.reached[rows] = table["next.success"].to_numpy()
+                self.lost[rows] = table["next.failure"].to_numpy()
             fits = (
                 (number["index"] == np.arange(first, last)).all()
                 and (number["episode_index"] == np.repeat(mine, self.lengths[mine])).all()
-                and ((codes >= 0) & (codes < len(self.vocabulary.primitives))).all()
-                and (codes[ends] == self.spec.stop).all()
-                and np.isfinite(self.poses[first:last]).all()
-                and np.isfinite(self.moves[first:last]).all()
+                and ((self.tasks[rows] >= 0) & (self.tasks[rows] < len(self.spec.tasks))).all()
+                and np.isfinite(self.poses[rows]).all()
+                and np.isfinite(self.states[rows]).all()
+                and np.isfinite(self.moves[rows]).all()
+                and np.isfinite(self.experts[rows]).all()
             )
+            if walked:
+                codes, ends = self.codes[rows], self.offsets[mine + 1] - 1 - first
+                fits &= bool(((codes >= 0) & (codes < len(self.vocabulary.primitives))).all())
+                fits = fits and bool((codes[ends] == self.spec.stop).all())
             if not fits:
                 raise InputError("its rows do not belong to this dataset")
         except PARQUET_FAULTS as error:

@@ -11,13 +11,22 @@ import pyarrow as pa
 
 from worldloop.core import InputError
 from worldloop.training.dataset import layout
-from worldloop.training.dataset.layout import FRONT, PANORAMA, DatasetSpec, EpisodeData, ShardPlace
+from worldloop.training.dataset.layout import (
+    AHEAD,
+    FRONT,
+    PANORAMA,
+    WRIST,
+    DatasetSpec,
+    EpisodeData,
+    ShardPlace,
+)
 from worldloop.training.dataset.statistics import Stats, column_stats, depth_stats, picture_stats
 
 
 def pictures(episode: EpisodeData, key: str) -> np.ndarray:
     """What a video of that key shows, uint8 [T,H,W,3]."""
-    shown = episode.panoramas if key == PANORAMA else episode.frames
+    wrists = episode.demonstration.wrists if episode.demonstration else None
+    shown = {PANORAMA: episode.panoramas, WRIST: wrists}.get(key, episode.frames)
     assert shown is not None
     return shown
 
@@ -28,10 +37,26 @@ def check_episode(spec: DatasetSpec, episode: EpisodeData, number: int) -> None:
     wanted: dict[str, tuple[np.ndarray | None, tuple[int, ...], type]] = {
         "frames": (episode.frames, (length, *spec.videos[FRONT], 3), np.uint8),
         "poses": (episode.poses, (length, 4, 4), np.floating),
-        "states": (episode.states, (length, 3), np.floating),
-        "collided": (episode.collided, (length,), np.bool_),
-        "codes": (episode.codes, (length - 1,), np.integer),
     }
+    if spec.vocabulary.discrete:
+        wanted |= {
+            "states": (episode.states, (length, 3), np.floating),
+            "collided": (episode.collided, (length,), np.bool_),
+            "codes": (episode.codes, (length - 1,), np.integer),
+        }
+    else:
+        shown, width = episode.demonstration, len(spec.vocabulary.fields)
+        if shown is None:
+            raise InputError(f"episode {number} is no demonstration")
+        wanted |= {
+            "states": (episode.states, (length, width), np.floating),
+            "commands": (shown.commands, (length - 1, width), np.floating),
+            "experts": (shown.experts, (length, AHEAD, width), np.floating),
+            "reached": (shown.reached, (length,), np.bool_),
+            "lost": (shown.lost, (length,), np.bool_),
+        }
+        if spec.wrist:
+            wanted["wrists"] = (shown.wrists, (length, *spec.videos[WRIST], 3), np.uint8)
     if PANORAMA in spec.videos:
         wanted["panoramas"] = (episode.panoramas, (length, *spec.videos[PANORAMA], 3), np.uint8)
     if spec.depth:
@@ -42,35 +67,54 @@ def check_episode(spec: DatasetSpec, episode: EpisodeData, number: int) -> None:
         if value is None or value.shape != shape or not np.issubdtype(value.dtype, kind):
             found = "nothing" if value is None else f"{value.dtype} {list(value.shape)}"
             raise InputError(f"episode {number}: {name} should be {kind.__name__} {list(shape)}, got {found}")
-    if not ((episode.codes >= 0) & (episode.codes < len(spec.vocabulary.primitives))).all():
+    codes = episode.codes
+    if codes is not None and not ((codes >= 0) & (codes < len(spec.vocabulary.primitives))).all():
         raise InputError(f"episode {number} has codes outside the vocabulary")
+    if episode.task not in spec.tasks:
+        raise InputError(f"episode {number} has a task that the dataset does not name: {episode.task!r}")
 
 
 def frame_columns(spec: DatasetSpec, episode: EpisodeData, number: int, first: int) -> dict[str, np.ndarray]:
     """Every column of the data file, [T] or [T,n]."""
     length = len(episode.frames)
-    codes = np.append(episode.codes, spec.stop).astype(np.int64)
-    moves = np.array([(p.forward, p.left, p.yaw_deg) for p in spec.vocabulary.primitives], np.float32)
     count = np.arange(length, dtype=np.int64)
-    action = moves[codes]
-    action[-1] = 0
     columns = {
         "observation.pose": episode.poses.reshape(length, 16).astype(np.float32),
         "observation.state": episode.states.astype(np.float32),
-        "observation.collided": episode.collided,
-        "action": action,
-        "action.code": codes,
+        **(_walked(spec, episode) if spec.vocabulary.discrete else _demonstrated(episode)),
         "timestamp": (count / spec.fps).astype(np.float32),
         "frame_index": count,
         "episode_index": np.full(length, number, np.int64),
         "index": first + count,
-        "task_index": np.zeros(length, np.int64),
+        "task_index": np.full(length, spec.tasks.index(episode.task), np.int64),
         "next.done": count == length - 1,
     }
     if spec.depth:
         assert episode.depths is not None
         columns[layout.DEPTH] = episode.depths.reshape(length, -1)
     return columns
+
+
+def _walked(spec: DatasetSpec, episode: EpisodeData) -> dict[str, np.ndarray]:
+    """The columns of a walk; the last frame's action is to stop."""
+    assert episode.codes is not None and episode.collided is not None
+    codes = np.append(episode.codes, spec.stop).astype(np.int64)
+    moves = np.array([(p.forward, p.left, p.yaw_deg) for p in spec.vocabulary.primitives], np.float32)
+    action = moves[codes]
+    action[-1] = 0
+    return {"observation.collided": episode.collided, "action": action, "action.code": codes}
+
+
+def _demonstrated(episode: EpisodeData) -> dict[str, np.ndarray]:
+    """The columns of a demonstration; the last frame's action is to stay, which is the command before it again."""
+    shown = episode.demonstration
+    assert shown is not None
+    return {
+        "action": np.concatenate([shown.commands, shown.commands[-1:]]).astype(np.float32),
+        "action.expert": shown.experts.reshape(len(shown.experts), -1).astype(np.float32),
+        "next.success": np.append(shown.reached[1:], shown.reached[-1]),
+        "next.failure": np.append(shown.lost[1:], shown.lost[-1]),
+    }
 
 
 def frame_schema(spec: DatasetSpec) -> pa.Schema:
@@ -136,6 +180,9 @@ def episode_row(
         "policy": episode.policy,
         "seed": episode.seed,
     }
+    if episode.demonstration is not None:
+        reached = bool(episode.demonstration.reached.any())
+        row |= {"family": episode.demonstration.family, "success": reached}
     return {**row, "stats": stats}
 
 

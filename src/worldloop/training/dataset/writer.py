@@ -78,7 +78,8 @@ def _write_shard(
                 writer.write(pictures(episode, key))
             columns = frame_columns(spec, episode, number, frame)
             table.write_table(frame_table(schema, columns))  # one row group for each episode
-            codes += np.bincount(episode.codes, minlength=len(codes))
+            if episode.codes is not None:
+                codes += np.bincount(episode.codes, minlength=len(codes))
             rows.append(episode_row(spec, episode, number, frame, place, columns))
             frame += len(episode.frames)
     files = {}
@@ -100,18 +101,16 @@ def finish_dataset(
     rows = [row for shard in shards for row in shard["episodes"]]
     if not rows:
         raise InputError("a dataset needs at least one episode")
-    tasks = sorted({row["tasks"][0] for row in rows})
-    if len(tasks) > 1:
-        raise InputError("all episodes of a dataset have the same task")
     files = {name: facts for shard in shards for name, facts in shard["files"].items()}
     scenes = list(dict.fromkeys(row["scene"] for row in rows))
     frames = sum(row["length"] for row in rows)
+    walks = spec.vocabulary.discrete
     info = {
         "codebase_version": layout.CODEBASE,
-        "robot_type": "worldloop-agent",
+        "robot_type": "worldloop-agent" if walks else "franka",
         "total_episodes": len(rows),
         "total_frames": frames,
-        "total_tasks": len(tasks),
+        "total_tasks": len(spec.tasks),
         "chunks_size": layout.CHUNK,
         "data_files_size_in_mb": 100,
         "video_files_size_in_mb": 200,
@@ -124,12 +123,12 @@ def finish_dataset(
             "format": layout.FORMAT,
             "split": split,
             "scenes": scenes,
-            "licence": layout.LICENCE,
+            "licence": layout.LICENCE if walks else layout.ARM_LICENCE,
             **spec.to_dict(),
             **about,
         },
     }
-    _write_parquet(folder / layout.TASKS_PATH, tasks_table(tasks))
+    _write_parquet(folder / layout.TASKS_PATH, tasks_table(spec.tasks))
     _write_parquet(folder / layout.EPISODES_PATH, episodes_table(rows))
     _write_parquet(
         folder / layout.FILES_PATH,

@@ -70,6 +70,8 @@ def select(folders: Sequence[str | Path], frames: int, count: int | None, seed: 
     opened = tuple(ActionClips(f) for f in folders)
     if len({(c.vocabulary, c.spec.size) for c in opened}) > 1:
         raise InputError("these datasets have different actions or sizes; train on one kind at a time")
+    if not opened[0].vocabulary.discrete:
+        raise InputError("video transformers learn from walks through houses here, not from demonstrations")
     starts = np.concatenate(
         [np.insert(c.starts(frames + 1), 0, number, axis=1) for number, c in enumerate(opened)]
     )

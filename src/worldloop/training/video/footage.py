@@ -74,6 +74,8 @@ def open_footage(
     opened = [ActionClips(f) for f in folders]
     if len({c.vocabulary for c in opened}) > 1:
         raise InputError("these datasets have different actions; train on one kind at a time")
+    if not opened[0].vocabulary.discrete:
+        raise InputError("the video model learns from walks through houses, not from demonstrations")
     moving = [p for p in opened[0].vocabulary.primitives if not p.stops]
     numbers = {opened[0].vocabulary.index(p.name): i + 1 for i, p in enumerate(moving)}
     total = sum(int(c.offsets[-1]) for c in opened) * (2 if panorama else 1)

@@ -27,6 +27,8 @@ TASKS = "active-recognition,image-goal,embodied-qa,manipulation"
 MODELS = (
     "none,oracle,pointcloud,rotate-only,oracle-blur,oracle-wrong,shuffled,blind,frozen,video-base,video-lora"
 )
+ADAPTED = "video-lora-code"
+"""What the packaged `video-lora` calls itself."""
 ANSWERED, ASKED = "active-recognition,embodied-qa", "oracle,pointcloud,video-lora"
 """Where imagination can also serve the answer, and the models whose use is taken apart."""
 
@@ -58,12 +60,12 @@ def blur_against_wrong(runs: list[Run]) -> dict[str, float]:
 
 def adapted_against_base(runs: list[Run]) -> dict[str, object]:
     """By task: how video-lora compares with video-base on the same episodes."""
-    both = [r for r in runs if r.header.spec["model"] in ("video-base", "video-lora")]
+    both = [r for r in runs if r.header.spec["model"] in ("video-base", ADAPTED)]
     if not any(r.header.spec["model"] == "video-base" for r in both):
         return {}
     table = leaderboard(both, baseline="video-base", allow_missing_controls=True).to_dict()
     keys = ("difference", "p_value", "verdict")
-    rows = ((t["task"], r) for t in table["tasks"] for r in t["rows"] if r["model"] == "video-lora")
+    rows = ((t["task"], r) for t in table["tasks"] for r in t["rows"] if r["model"] == ADAPTED)
     return {task: {k: row[k] for k in keys} for task, row in rows}
 
 
@@ -94,7 +96,7 @@ def uses(both: list[Run]) -> dict[str, dict[str, dict[str, Any]]]:
     ):
         for task in table_of(runs)["tasks"] if runs else []:
             for row in task["rows"]:
-                if task["task"] in ANSWERED.split(",") and row["model"] in ASKED.split(","):
+                if task["task"] in ANSWERED.split(",") and row["model"] in ("oracle", "pointcloud", ADAPTED):
                     found.setdefault(task["task"], {}).setdefault(row["model"], {})[use] = row["success_rate"]
     return found
 

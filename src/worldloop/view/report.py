@@ -73,7 +73,7 @@ class Section:
         ends = (p.turns[-1] for p in first.plays if p.record.success and len(p.turns) > 1)
         end = next(ends, None)
         if end is not None:
-            shown.append(("before the last decision of a success", end.view))
+            shown.append(("just before it succeeded", end.view))
         return [(words, shot) for words, shot in shown if shot is not None]
 
     @property

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from worldloop.cli.main import main
+from worldloop.models.video import load_checkpoint
 
 pytest.importorskip("peft")
 
@@ -24,7 +25,8 @@ def test_the_command_prints_the_verdict_and_where_it_is(tmp_path, shop, capsys):
         "--batch",
         "4",
     ]
-    command += ["--rank", "1", "--trials", "3", "--open-loop-only", "--out", str(tmp_path)]
+    command += ["--rank", "1", "--sampling-steps", "1", "--trials", "3", "--open-loop-only"]
+    command += ["--out", str(tmp_path)]
     assert main([*command, "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert said == json.loads((tmp_path / "study.json").read_text()) and said["study"] == "data-scaling"
@@ -32,6 +34,8 @@ def test_the_command_prints_the_verdict_and_where_it_is(tmp_path, shop, capsys):
     printed = capsys.readouterr().out
     assert f"Verdict: {said['verdict']}" in printed and "study.svg" in printed and "frozen" in printed
     assert not (tmp_path / "runs").exists()
+    adapted = load_checkpoint(tmp_path / "models" / "examples-8" / "adapted.safetensors")
+    assert adapted.spec.sampler.steps == 1
 
 
 @pytest.mark.parametrize(

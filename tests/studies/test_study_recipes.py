@@ -183,8 +183,11 @@ def test_reference_runs_are_taken_when_the_lists_agree(scaling, tmp_path, evalua
     with pytest.raises(InputError, match=r"spec\.rollouts"):
         compute_scaling(study)
     other = replace(config, out=tmp_path / "d", sizes=(4,), evaluation=replace(given, trials=3))
-    found = {r.name: r for r in data_scaling(other).references if r.measure == GOAL}
-    assert not (tmp_path / "d" / "runs" / "image-goal" / "oracle").exists()
+    again = data_scaling(other)
+    found = {r.name: r for r in again.references if r.measure == GOAL}
+    for name in ("oracle", "base"):
+        assert not (tmp_path / "d" / "runs" / "image-goal" / name).exists()
+    assert again.arms[0].estimates[GOAL] == result.arms[0].estimates[GOAL]
     assert found["oracle"].estimate == next(
         r.estimate for r in result.references if (r.name, r.measure) == ("oracle", GOAL)
     )

@@ -82,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="open-loop trials over all styles (default: %(default)s)",
     )
     add("--open-loop-only", action="store_true", help="leave out the closed loop")
-    add("--reference-runs", metavar="DIR", help="finished runs of none and oracle on the same lists")
+    add("--reference-runs", metavar="DIR", help="finished runs on the same lists: of none, oracle and, if there, the arms")
     add("--seed", type=int, default=0)
     add("--concurrency", type=int, default=8, metavar="C", help="episodes in flight (default: %(default)s)")
     add(

@@ -50,9 +50,14 @@ class ClosedLoop:
         )
 
     def run(self, task_name: str, name: str, model: WorldModel, rollouts: int | None) -> Run:
+        """The run of an arm: the one that is there, finished here or among the reference runs, or a new one."""
         task, settings = self.tasks[task_name], self.run_settings(task_name, name, rollouts)
-        total, folder = len(select(task, settings)), self.out / "runs" / task_name / name
-        count = 0
+        episodes, folder = select(task, settings), self.out / "runs" / task_name / name
+        agent, total, count = self._agent(task), len(episodes), 0
+        wanted = make_header(task, usable(model, name), agent, settings, episodes, {})
+        for kept in self._kept:
+            if kept.complete and kept.header.spec_hash == wanted.spec_hash:
+                return kept
         if (folder / "run.json").exists():
             count = read_run(folder).episodes.num_rows
 
@@ -62,8 +67,14 @@ class ClosedLoop:
             self.progress(f"{task_name}: {name}", count, total)
 
         self.progress(f"{task_name}: {name}", count, total)
-        run(task, usable(model, name), self._agent(task), settings, folder, progress=progressed)
+        run(task, model, agent, settings, folder, progress=progressed)
         return read_run(folder)
+
+    @cached_property
+    def _kept(self) -> list[Run]:
+        """The reference runs."""
+        folder = self.settings.reference_runs
+        return [] if folder is None else [read_run(f) for f in find_runs(folder)]
 
     def _agent(self, task: Task) -> Agent:
         return AGENTS.create(task.default_agent, task=task.name)
@@ -72,16 +83,12 @@ class ClosedLoop:
         """The reference runs of a control by task; InputError where one is missing or was made another way."""
         if self.settings.reference_runs is None:
             return {}
-        runs, model, out = (
-            [read_run(f) for f in find_runs(self.settings.reference_runs)],
-            MODELS.create(name),
-            {},
-        )
+        model, out = MODELS.create(name), {}
         for task_name, task in self.tasks.items():
             settings = self.run_settings(task_name, name, rollouts)
             episodes = select(task, settings)
             wanted = make_header(task, model, self._agent(task), settings, episodes, {})
-            out[task_name] = _matching(runs, wanted, self.settings.reference_runs)
+            out[task_name] = _matching(self._kept, wanted, self.settings.reference_runs)
         return out
 
 

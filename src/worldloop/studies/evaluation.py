@@ -31,7 +31,7 @@ class Evaluation:
     """Scenes of each style for the trials."""
     closed_loop: bool = True
     reference_runs: str | None = None
-    """Folder with finished runs of the controls on the same lists; None runs them."""
+    """Folder with finished runs on the same lists: of the controls and, where they are there, of arms."""
     seed: int = 0
     concurrency: int = 8
     device: str = "auto"

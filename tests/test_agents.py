@@ -152,6 +152,20 @@ def test_goal_seeker_looks_around_first_and_stops_at_the_goal():
     assert asyncio.run(agent.reviser.revise(there, propose(agent.proposer, there))).stop
 
 
+def test_goal_seeker_that_was_led_away_does_not_look_around_for_ever():
+    agent = AGENTS.create("heuristic", task="image-goal")
+    rng = np.random.default_rng(0)
+    away, turns = ["move_forward"] * 3, ["turn_left"] * 15
+    frames = [
+        Observation(rng.integers(0, 255, (128, 128, 3), dtype=np.uint8), extra={"collided": np.array(False)})
+        for _ in range(len(away + turns) + 1)
+    ]
+    still = situation(horizon=3, history=frames[:8], actions=(away + turns)[:7])
+    assert propose(agent.proposer, still)[0].plan.names == ("turn_left",) * 3
+    done = situation(horizon=3, history=frames, actions=away + turns)
+    assert any("move_forward" in c.plan.names for c in propose(agent.proposer, done)[:1])
+
+
 def test_clarity_is_the_top_probability_of_a_view_alone():
     recogniser = AGENTS.create("heuristic", task="active-recognition").answerer.evidence.recogniser
     logits = np.random.default_rng(0).normal(0, 3, (7, len(recogniser.classes))).astype(np.float32)

@@ -34,6 +34,8 @@ class GoalConfig:
     """Below this the agent also stops when no imagined view comes closer."""
     found_below: float = 0.20
     """A view this close ends the looking around."""
+    look_around: float = 1.5
+    """Metres; headings looked at from within them of here count as looked at from here."""
     same_place: float = 0.25
     """Metres; a view from this near, whichever way it looks, is a view from here."""
     size: int = 64
@@ -117,7 +119,8 @@ class GoalProposer:
 
     def _looking_around(self, situation: Situation, distances: list[float], poses: list[Pose]) -> bool:
         if not situation.memory.get("looked_around"):
-            seen = headings_seen(poses, poses[0])
+            # From here, not from the start: an imagined view may have led away from it.
+            seen = headings_seen(poses, poses[-1], self.views.config.look_around)
             situation.memory["looked_around"] = bool(
                 seen.all() or min(distances) < self.views.config.found_below
             )

@@ -39,6 +39,8 @@ class MemoryConfig:
     """What imagination counts, beside 1 for a real view, before any of it could be checked."""
     first_trials: float = 1.0
     """How many checks that first trust is worth."""
+    glances: int = 2
+    """Times a thing is looked at in imagination; more only when it is imagined larger."""
     checks: int = 4
     """Predicted looks that are compared with real ones after each decision, at most."""
 
@@ -89,6 +91,8 @@ class HouseMemory:
     poses: list[Pose] = field(default_factory=list)
     checks: list[float] = field(default_factory=list)
     """How well predicted looks agreed with real ones, each 0 to 1."""
+    glances: dict[int, list[Look]] = field(default_factory=dict)
+    """By track, all looks at imagined views, the largest first; they are evidence only once remembered."""
     _predicted: tuple[int, list[tuple[tuple[str, ...], list[tuple[int, int, np.ndarray]]]]] = (0, [])
     _taken: int = 0
     _shown: int = -1
@@ -153,22 +157,25 @@ class HouseMemory:
         for c in candidates:
             frames = c.rollout.frames if c.rollout is not None else ()
             path = intended_path(c.plan, *self.poses[-1])[1:]
-            wanted: dict[int, list[tuple[float, int, np.ndarray]]] = {}
+            best: dict[int, tuple[float, int, np.ndarray]] = {}
             for k in range(len(frames))[:: -self.config.stride]:
                 for box, track in _boxes(frames[k]):
-                    known = self.things.get(track)
-                    if min(box[2] - box[0], box[3] - box[1]) >= self.config.smallest and not self._well_known(
-                        known
-                    ):
-                        wanted.setdefault(track, []).append((_inside(box, frames[k].rgb.shape[1]), k, box))
-            chosen = [
-                (t, k, box) for t, v in wanted.items() for _, k, box in sorted(v, key=lambda x: -x[0])[:1]
-            ]
+                    if min(box[2] - box[0], box[3] - box[1]) < self.config.smallest:
+                        continue
+                    sight = _inside(box, frames[k].rgb.shape[1]), k, box
+                    if track not in best or sight[0] > best[track][0]:
+                        best[track] = sight
+            wanted = {t: sight for t, sight in best.items() if not self._well_known(self.things.get(t))}
+            known = {t: look for t, sight in wanted.items() if (look := self._glanced(t, sight[2]))}
+            chosen = [(t, k, box) for t, (_, k, box) in wanted.items() if t not in known]
             views = [(frames[k], box, (*map(float, path[k]),), -1) for _, k, box in chosen]
             looks = await self._look(situation, views)  # type: ignore[arg-type]
-            found.append([(t, look) for (t, _, _), look in zip(chosen, looks)])
+            new = {t: look for (t, _, _), look in zip(chosen, looks)}
+            found.append([(t, new[t] if t in new else known[t]) for t in wanted])
             names = tuple(map(str, c.plan.actions))
             predicted.append((names, [(t, k, look.logits) for (t, k, _), look in zip(chosen, looks)]))
+            for track, look in new.items():
+                self.glances[track] = sorted([*self.glances.get(track, ()), look], key=lambda x: -x.area)
         self._predicted = len(situation.actions), predicted
         self._shown = situation.decision
         situation.memory["imagined_looks"] = found
@@ -213,6 +220,15 @@ class HouseMemory:
             total += w * np.array([look.pose[0] + c * ahead - s * side, look.pose[1] + s * ahead + c * side])
             weight += w
         return total / weight if weight else None
+
+    def _glanced(self, track: int, box: np.ndarray) -> Look | None:
+        """The best imagined look so far, where another would show little more."""
+        looks = self.glances.get(track, [])
+        if len(looks) < self.config.glances:
+            return None
+        best = looks[0]
+        area = float((box[2] - box[0]) * (box[3] - box[1]))
+        return None if area > self.config.larger * best.area else best
 
     def _boxes_of(self, track: int) -> dict[int, np.ndarray]:
         return self.things[track].boxes if track in self.things else {}

@@ -20,6 +20,7 @@ from worldloop.studies import (
     ComputeScaling,
     ControlFormat,
     DataScaling,
+    Ready,
     StyleTransfer,
     adaptation_vs_scale,
     adapters,
@@ -246,6 +247,12 @@ def test_style_transfer_decides_on_unseen_styles(tmp_path, adaptation, evaluatio
     assert {r.label for r in result.references if r.name == "none"} == {"A", "B", "C"}
     with pytest.raises(InputError, match="no episode in style"):
         style_transfer(StyleTransfer(adaptation, tmp_path / "few", 8, replace(settings, episodes=1)))
+    there = str(tmp_path / "models" / "adapted" / "adapted.safetensors")
+    given = replace(settings, reference_runs=str(tmp_path / "runs"))
+    again = style_transfer(StyleTransfer(Ready(adaptation.base, there), tmp_path / "there", evaluation=given))
+    assert again.findings == result.findings and not (tmp_path / "there" / "runs").exists()
+    with pytest.raises(InputError, match="was not adapted from"):
+        style_transfer(StyleTransfer(Ready(there, there), tmp_path / "wrong", evaluation=given))
 
 
 def test_control_format_trains_all_formats_alike(tmp_path, adaptation, evaluation):

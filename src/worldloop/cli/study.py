@@ -18,7 +18,7 @@ from worldloop.cli.console import errors, names, out, print_json, progress
 from worldloop.core import InputError
 
 if TYPE_CHECKING:
-    from worldloop.studies import Adaptation, Evaluation, StudyResult
+    from worldloop.studies import Adaptation, Evaluation, Ready, StudyResult
     from worldloop.studies.evaluation import Progress
 
 ADAPTING = (
@@ -36,7 +36,7 @@ OPTIONS = {
     "data-scaling": (*ADAPTING, "sizes", "control"),
     "compute-scaling": ("model", "rollouts"),
     "adaptation-vs-scale": ("models",),
-    "style-transfer": (*ADAPTING, "examples", "control"),
+    "style-transfer": (*ADAPTING, "examples", "control", "models"),
     "control-format": (*ADAPTING, "examples"),
 }
 """Options that belong to some studies only."""
@@ -69,7 +69,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--models",
         metavar="ROLE=FILE,...",
-        help="adaptation-vs-scale: small-adapted=FILE,large-base=FILE and, if wanted, small-base=FILE",
+        help="adaptation-vs-scale: small-adapted=FILE,large-base=FILE and, if wanted, small-base=FILE; "
+        "style-transfer, instead of training: base=FILE,adapted=FILE",
     )
     add("--tasks", default="active-recognition,image-goal", help="default: %(default)s")
     add("--split", default="test", help="`test`, `val`, `mini` or an episode file (default: %(default)s)")
@@ -82,7 +83,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="open-loop trials over all styles (default: %(default)s)",
     )
     add("--open-loop-only", action="store_true", help="leave out the closed loop")
-    add("--reference-runs", metavar="DIR", help="finished runs on the same lists: of none, oracle and, if there, the arms")
+    add(
+        "--reference-runs",
+        metavar="DIR",
+        help="finished runs on the same lists: of none, oracle and, if there, the arms",
+    )
     add("--seed", type=int, default=0)
     add("--concurrency", type=int, default=8, metavar="C", help="episodes in flight (default: %(default)s)")
     add(
@@ -140,6 +145,12 @@ def _compute_scaling(options: argparse.Namespace, folder: Path, show: Progress) 
 def _adaptation_vs_scale(options: argparse.Namespace, folder: Path, show: Progress) -> StudyResult:
     from worldloop.studies import AdaptationVsScale, adaptation_vs_scale
 
+    models = _models(options)
+    return adaptation_vs_scale(AdaptationVsScale(models, folder, _evaluation(options)), show)
+
+
+def _models(options: argparse.Namespace) -> dict[str, str]:
+    """Weight files by role."""
     models: dict[str, str] = {}
     for pair in (options.models or "").split(","):
         role, eq, path = pair.strip().partition("=")
@@ -147,13 +158,25 @@ def _adaptation_vs_scale(options: argparse.Namespace, folder: Path, show: Progre
             raise InputError(f"--models is ROLE=FILE,ROLE=FILE with each role once, got {options.models!r}")
         if role:
             models[role] = path
-    return adaptation_vs_scale(AdaptationVsScale(models, folder, _evaluation(options)), show)
+    return models
 
 
 def _style_transfer(options: argparse.Namespace, folder: Path, show: Progress) -> StudyResult:
-    from worldloop.studies import StyleTransfer, style_transfer
+    from worldloop.studies import Ready, StyleTransfer, style_transfer
 
-    settings = StyleTransfer(_adaptation(options), folder, options.examples, _evaluation(options))
+    how: Adaptation | Ready
+    if models := _models(options):
+        if models.keys() != {"base", "adapted"}:
+            raise InputError(f"--models is base=FILE,adapted=FILE here, got {options.models!r}")
+        for option in (*ADAPTING, "examples", "control"):
+            if getattr(options, option) is not None:
+                raise InputError(
+                    f"--{option.replace('_', '-')} is for training; with --models nothing is trained"
+                )
+        how = Ready(**models)
+    else:
+        how = _adaptation(options)
+    settings = StyleTransfer(how, folder, options.examples, _evaluation(options))
     return style_transfer(settings, show)
 
 

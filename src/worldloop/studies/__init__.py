@@ -11,7 +11,7 @@ from worldloop.studies.control_format import ControlFormat, control_format
 from worldloop.studies.data_scaling import DataScaling, data_scaling
 from worldloop.studies.evaluation import Evaluation
 from worldloop.studies.result import Arm, Contrast, Finding, Reference, StudyResult
-from worldloop.studies.style_transfer import StyleTransfer, style_transfer
+from worldloop.studies.style_transfer import Ready, StyleTransfer, style_transfer
 
 __all__ = [
     "Adaptation",
@@ -23,6 +23,7 @@ __all__ = [
     "DataScaling",
     "Evaluation",
     "Finding",
+    "Ready",
     "Reference",
     "StudyResult",
     "StyleTransfer",

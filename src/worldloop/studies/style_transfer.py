@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from worldloop.core import InputError
 from worldloop.envs.house.splits import STYLES
+from worldloop.models.video import load_checkpoint
 from worldloop.studies.adapters import Adaptation, Workshop
 from worldloop.studies.bench import Bench, Measured
 from worldloop.studies.evaluation import Evaluation, Progress, settings_dict
@@ -27,10 +29,19 @@ CLAIM = "what adaptation brings carries over to unseen styles"
 
 
 @dataclass(frozen=True)
+class Ready:
+    """A base and what was adapted from it before: weight files, or names of packaged weights."""
+
+    base: str
+    adapted: str
+
+
+@dataclass(frozen=True)
 class StyleTransfer:
     """Settings of `style_transfer`."""
 
-    adaptation: Adaptation
+    adaptation: Adaptation | Ready
+    """How to adapt, or models that are there."""
     out: Path = Path("studies") / NAME
     examples: int | None = None
     """Clips to train on; None takes all."""
@@ -41,18 +52,25 @@ def style_transfer(config: StyleTransfer, progress: Progress = lambda what, done
     """Adapt the base to the data's styles and measure the gain in each style apart.
 
     The verdict rests on the styles that neither the data nor the base contain. The same call goes on where it was cut
-    off. Raises InputError when no style is left unseen, or an unseen style has no episode.
+    off. Raises InputError when no style is left unseen, or an unseen style has no episode, or for a model that was
+    not adapted from the base.
     """
     with study_folder(config.out, NAME):
         bench = Bench(config.evaluation, config.out, progress)
-        shop = Workshop(config.adaptation, config.out, progress)
         bench.check()
-        shop.check([config.examples])
-        unseen = _unseen(shop)
+        given, made = config.adaptation, None
+        if isinstance(given, Adaptation):
+            made = Workshop(given, config.out, progress)
+            made.check([config.examples])
+            before, after = _styles(made.base.spec.training_scenes), made.styles
+        else:
+            before, after = _styles_of(given)
+        unseen = _unseen({*before, *after})
         _check_lists(bench, unseen)
-        card = shop.adapted("adapted", config.examples)
-        base = video_subject("base", "the base", "", config.adaptation.base, bench)
-        adapted = video_subject("adapted", "the adapted model", "", card["weights"], bench, card=card)
+        card = made.adapted("adapted", config.examples) if made else None
+        weights = card["weights"] if card else given.adapted  # type: ignore[union-attr]
+        base = video_subject("base", "the base", "", given.base, bench)
+        adapted = video_subject("adapted", "the adapted model", "", weights, bench, card=card)
         measured = measure_all(bench, [base, adapted])
         findings: list[Finding] = []
         arms: list[Arm] = []
@@ -72,22 +90,29 @@ def style_transfer(config: StyleTransfer, progress: Progress = lambda what, done
             references(bench, styles=STYLES),
             decided(findings, bool(bench.tasks)),
             [
-                _base_note(shop),
+                _base_note(before),
                 *(note for m in measured.values() for note in m.notes),
             ],
             {
-                **config.adaptation.asked(),
+                **(given.asked() if isinstance(given, Adaptation) else asdict(given)),
                 **settings_dict(config.evaluation),
                 "examples": config.examples,
-                "trained_styles": shop.styles,
+                "trained_styles": after,
                 "unseen_styles": unseen,
             },
             config.out,
         )
 
 
-def _unseen(shop: Workshop) -> tuple[str, ...]:
-    seen = {*shop.styles, *_styles(shop.base.spec.training_scenes)}
+def _styles_of(ready: Ready) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Styles of the base's scenes, and of all that the adapted model has seen."""
+    base, adapted = load_checkpoint(ready.base), load_checkpoint(ready.adapted)
+    if adapted.spec.extra.get("adaptation", {}).get("base") != base.weights_hash:
+        raise InputError(f"{ready.adapted} was not adapted from {ready.base}; the card in the file says so")
+    return _styles(base.spec.training_scenes), _styles(adapted.spec.training_scenes)
+
+
+def _unseen(seen: Collection[str]) -> tuple[str, ...]:
     unseen = tuple(s for s in STYLES if s not in seen)
     if not unseen:
         raise InputError(
@@ -107,8 +132,7 @@ def _check_lists(bench: Bench, unseen: tuple[str, ...]) -> None:
             )
 
 
-def _base_note(shop: Workshop) -> str:
-    seen = _styles(shop.base.spec.training_scenes)
+def _base_note(seen: Collection[str]) -> str:
     if not seen:
         return "The base does not say what it was trained on, so it may have seen any style."
     return f"The base was trained on video of style {', '.join(seen)}."

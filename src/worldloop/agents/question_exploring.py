@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import dijkstra
+from scipy.spatial import cKDTree
 
 from worldloop.agents.odometry import Pose, headings_seen, odometry, turn_to
 from worldloop.agents.perception.free_space import BEARINGS, FARTHEST, FreeSpace
@@ -136,11 +137,10 @@ class FloorMap:
 
     def newness(self, poses: list[Pose]) -> np.ndarray:
         """Metres [N,N] from the nearest place visited, up to `new`; 0 where the floor is not believed free."""
-        x, y = centres()
-        apart = np.full(self.odds.shape, np.inf)
-        for px, py in {(round(p[0], 1), round(p[1], 1)) for p in poses}:
-            apart = np.minimum(apart, np.hypot(x - px, y - py))
-        return np.where(self.odds > 0.4, np.minimum(apart, self.config.new), 0.0)
+        free, out = self.odds > 0.4, np.zeros(self.odds.shape)
+        visited = cKDTree(sorted({(round(p[0], 1), round(p[1], 1)) for p in poses}))
+        out[free] = visited.query(np.stack(centres(), axis=-1)[free], distance_upper_bound=self.config.new)[0]
+        return np.minimum(out, self.config.new)
 
 
 @dataclass(frozen=True, eq=False)

@@ -42,7 +42,7 @@ class AutoencoderTraining:
     """Weight of the error between latents of a moved picture and moved latents. Without it, latents change all over
     when a picture moves by a few pixels, and are hard to predict (compare EQ-VAE, arXiv 2502.09509)."""
     start: Path | None = None
-    """An autoencoder to train further, with its sizes."""
+    """An autoencoder to train further, with its sizes, or a video model that has one."""
 
 
 class _Reconstruction(nn.Module):

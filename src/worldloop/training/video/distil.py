@@ -159,7 +159,8 @@ def train_distil(
             detail=teacher.config.conditioning.detail,
         )
         checkpoint.vae.cpu()
-    if dict(footage.actions) != dict(spec.actions):
+    box = None if footage.commands is None else footage.commands.vocabulary
+    if dict(footage.actions) != dict(spec.actions) or box != spec.vocabulary:
         raise InputError("the data has other actions than the teacher knows")
     student = VideoBackbone(teacher.config)
     student.load_state_dict(teacher.state_dict())

@@ -33,7 +33,7 @@ from worldloop.models.video import (
 from worldloop.training.loop import LoopConfig, StepInput, local_device, train
 from worldloop.training.video.clip_loss import ClipLoss, hidden_matrices
 from worldloop.training.video.demonstrations import fitted
-from worldloop.training.video.footage import Footage, clip_batch, open_footage, styles
+from worldloop.training.video.footage import Footage, clip_batch, kinds, open_footage
 from worldloop.training.video.weights import file_hash, load_vae
 
 TEXT_BUCKETS = 2048
@@ -134,7 +134,7 @@ def train_base(
     return facts | {
         "data": list(settings.data),
         "scenes": len(footage.scenes),
-        "styles": styles(footage.scenes),
+        **kinds(footage.scenes),
         "frames": len(footage.codes),
         "parameters": sum(p.numel() for p in backbone.parameters()),
         "flow": asdict(settings.flow),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -232,14 +233,14 @@ def _shown(footage: Footage, present: np.ndarray, which: np.ndarray, device: tor
     )
 
 
-def styles(scenes: Iterable[str]) -> list[str]:
-    """The different styles of houses, or families of goals at a table, by the scene ids."""
-    return sorted({load_layout(s).family if at_table(s) else parse_scene_id(s).style for s in scenes})
-
-
-def at_table(scene: str) -> bool:
-    """Whether a scene id is one of a table."""
-    return scene.startswith("tabletop/")
+def kinds(scenes: Iterable[str]) -> dict[str, Any]:
+    """For the card: `styles`, the different styles of houses, or families of goals at a table, by the scene ids; and
+    `world`, for tables alone."""
+    table, house = [], []
+    for scene in scenes:
+        (table if scene.startswith("tabletop/") else house).append(scene)
+    found = {load_layout(s).family for s in table} | {parse_scene_id(s).style for s in house}
+    return {"styles": sorted(found), **({} if house else {"world": "tabletop"})}
 
 
 def relative(poses: np.ndarray, present: np.ndarray) -> np.ndarray:

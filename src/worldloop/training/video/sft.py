@@ -32,10 +32,12 @@ from worldloop.training.loop import LoopConfig, StepInput, local_device, train
 from worldloop.training.video.adapting import adapt
 from worldloop.training.video.clip_loss import ClipLoss, hidden_matrices
 from worldloop.training.video.demonstrations import fitted
-from worldloop.training.video.footage import ClipBatch, Footage, clip_batch, open_footage, styles
+from worldloop.training.video.footage import ClipBatch, Footage, clip_batch, kinds, open_footage
 from worldloop.training.video.weights import file_hash, load_vae
 
-CONTROLS = ("text", "code", "camera", "vector")
+WALKED = ("text", "code", "camera")
+"""Controls that are learnt from walks; `vector` is learnt from demonstrations."""
+CONTROLS = (*WALKED, "vector")
 TIMED = ("seconds", "examples_per_second")
 """Facts that stay out of the weight file, so that the same training gives the same file."""
 SHORT = {"lora": "LoRA", "full": "all weights"}
@@ -168,12 +170,12 @@ def train_sft(
         "control": settings.control,
         "examples": len(chosen),
         "epochs": settings.epochs,
-        **({"trained": "all weights"} if settings.full else {"rank": rank}),
+        **({"method": "all weights"} if settings.full else {"rank": rank}),
         "flow": asdict(flow),
         "base": checkpoint.weights_hash,
         "data": list(settings.data),
         "scenes": len(footage.scenes),
-        "styles": styles(footage.scenes),
+        **kinds(footage.scenes),
         "parameters": total,
         "trained_share": round(facts["trained_parameters"] / total, 5),
     }

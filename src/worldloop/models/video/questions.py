@@ -89,12 +89,16 @@ class QueryReader:
     def _commanded(self, query: Query, box: Vocabulary) -> Question:
         """A query whose plan is made of commands; without vector control it counts by its length alone."""
         history = self._history(query, box)
-        vectors, clips = normalised(np.array([box.validate(a).values for a in query.plan.actions]), box), []
+        vectors = normalised(np.array([box.validate(a).values for a in query.plan.actions]), box)
+        clips: list[Condition | None] = []
         before = None if history.condition is None else history.condition.vectors
+        buckets = self.config.conditioning.text_buckets
+        # A passive model has learnt from clips with and without captions; this is one without.
+        silent = Condition(text=caption_batch([""], buckets)) if buckets else None
         for start, stop in clip_spans(len(vectors), self.config.clip_frames):
             part = torch.from_numpy(vectors[None, start:stop])
             at = None if before is None else before[:, -1]
-            clips.append(Condition(vectors=part, before=at) if self.spec.control == "vector" else None)
+            clips.append(Condition(vectors=part, before=at) if self.spec.control == "vector" else silent)
             before = part
         return Question(history, tuple(clips), len(vectors), query.seed)
 

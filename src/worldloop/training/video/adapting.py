@@ -25,14 +25,17 @@ def adapt(
 ) -> int:
     """Freeze a backbone, put low-rank adapters on its attention and a fresh control head on it; returns the rank.
 
-    Its output is unchanged: adapters and head start at zero. `commands` are those of control `vector`. With `full`
-    nothing is frozen and there are no adapters: rank 0. MissingExtraError without peft.
+    Its output is unchanged: adapters and head start at zero. `commands` are those of control `vector`, whose head is kept
+    where the backbone has it already. With `full` nothing is frozen and there are no adapters: rank 0.
+    MissingExtraError without peft.
     """
     backbone.requires_grad_(full)
     if control == "vector":
         if commands is None:
             raise InputError("control vector learns from commands: `worldloop collect --env tabletop`")
-        backbone.attach(vector_heads(commands))
+        heads = vector_heads(commands)
+        if backbone.config.conditioning != heads:  # a head that has learnt these commands goes on learning
+            backbone.attach(heads)
     elif control == "code":
         motions = tuple((ahead, left, math.radians(turn)) for ahead, left, turn in actions.values())
         passage = backbone.config.panorama

@@ -236,9 +236,9 @@ def _shown(footage: Footage, present: np.ndarray, which: np.ndarray, device: tor
 def kinds(scenes: Iterable[str]) -> dict[str, Any]:
     """For the card: `styles`, the different styles of houses, or families of goals at a table, by the scene ids; and
     `world`, for tables alone."""
-    table, house = [], []
-    for scene in scenes:
-        (table if scene.startswith("tabletop/") else house).append(scene)
+    given = set(scenes)
+    table = {s for s in given if s.startswith("tabletop/")}
+    house = given - table
     found = {load_layout(s).family for s in table} | {parse_scene_id(s).style for s in house}
     return {"styles": sorted(found), **({} if house else {"world": "tabletop"})}
 

@@ -131,10 +131,12 @@ def _asked(model: WorldModel, trials: Sequence[Trial], plans: Sequence[Plan]) ->
 
 
 def _scores(trials: Sequence[Trial], imagined: Sequence[np.ndarray]) -> dict[str, float | None]:
-    every, last, changed = [], [], []
+    every: list[float] = []
+    last: list[float] = []
+    changed: list[float] = []
     for trial, frames in zip(trials, imagined):
         errors = (frames.astype(float) - trial.truth.astype(float)) ** 2
-        every.append(np.mean([_decibels(e) for e in errors]))
+        every.append(float(np.mean([_decibels(e) for e in errors])))
         last.append(_decibels(errors[-1]))
         moved = np.abs(trial.truth[-1].astype(int) - trial.now.rgb.astype(int)).max(-1) > CHANGED
         if moved.any():

@@ -233,9 +233,12 @@ def unfit(task: Task, model: WorldModel) -> str | None:
 
     A model may have a method `refuses(vocabulary) -> str | None` that says what plans it cannot answer.
     """
-    refuses = getattr(model, "refuses", None)
-    if refuses is not None and (reason := refuses(task.environment().vocabulary)) is not None:
-        return f": {reason}"
+    if (refuses := getattr(model, "refuses", None)) is not None:
+        environment = task.environment()
+        reason = refuses(environment.vocabulary)
+        environment.close()
+        if reason is not None:
+            return f": {reason}"
     if missing := lacking(task, model):
         return f", which has no {' or '.join(missing)} for it to read"
     return None

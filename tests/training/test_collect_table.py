@@ -22,7 +22,6 @@ from worldloop.training.collect_config import FAMILIES, plan_shards
 from worldloop.training.collect_table import Demonstrator
 from worldloop.training.dataset import WRIST, ActionClips, training_scenes
 from worldloop.training.diffusers.clips import select
-from worldloop.training.video.footage import open_footage
 
 WAYPOINT = VOCABULARIES["waypoint"]
 
@@ -172,11 +171,9 @@ def test_noisy_demonstrators_err_and_come_back():
     assert np.array_equal(noisy.command(replace(facts, reached=True), truth), truth[0])
 
 
-def test_walk_trainers_refuse_demonstrations(collected):
+def test_trainers_of_diffusers_refuse_demonstrations(collected):
     with pytest.raises(InputError, match="demonstrations"):
         select([collected[0]], 2, None, 0)
-    with pytest.raises(InputError, match="demonstrations"):
-        open_footage([collected[0]], None, panorama=False)
 
 
 def test_command_line(tmp_path, capsys):

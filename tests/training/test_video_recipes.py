@@ -38,9 +38,10 @@ from worldloop.training.video import (
     train_base,
     train_sft,
 )
+from worldloop.training.video.adapting import LARGEST_SHARE, adapt
 from worldloop.training.video.base import TEXT_BUCKETS, loose_caption
 from worldloop.training.video.footage import clip_batch, open_footage, relative
-from worldloop.training.video.sft import LARGEST_SHARE, adapt, conditions, examples
+from worldloop.training.video.sft import conditions, examples
 from worldloop.training.video.weights import load_vae
 
 pytest.importorskip("peft")
@@ -301,8 +302,8 @@ def test_a_base_is_trained_further(trained, tmp_path):
         torch.testing.assert_close(after.backbone.state_dict()[name], value, atol=1e-3, rtol=1e-3)
     assert facts["before"]["weights_hash"] == before.weights_hash and facts["before"]["steps"] == 10
     assert after.spec.training_scenes == before.spec.training_scenes
-    with pytest.raises(InputError, match="either"):
-        BaseTraining((), Path("vae"), tmp_path, loop, start=start)
+    own = replace(more, vae=trained / "vae" / "vae.safetensors", out=tmp_path / "own")
+    assert train_base(own)["before"]["vae"] == hash_of(own.vae)
     with pytest.raises(InputError, match="either"):
         BaseTraining((), None, tmp_path, loop)
     train_sft(sft(trained, tmp_path / "adapted"))

@@ -20,7 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--horizon", type=int, default=4, metavar="L", help="actions in a plan (default: %(default)s)"
     )
     parser.add_argument(
-        "--scene", default="house/val/A/0000", help="where observations come from (default: %(default)s)"
+        "--scene",
+        help="where observations come from (default: a house or a table, as the model can be asked)",
     )
 
 

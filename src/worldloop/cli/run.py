@@ -16,7 +16,7 @@ from worldloop.agents import AGENTS
 from worldloop.cli.console import errors, names, out, print_json, progress
 from worldloop.core import Agent, InputError, Task, WorldModel
 from worldloop.engine import Limits, RunSettings, run, select
-from worldloop.engine.check import lacking, usable
+from worldloop.engine.check import unfit, usable
 from worldloop.models import MODELS
 from worldloop.runs import EpisodeRecord, read_run
 from worldloop.tasks import TASKS
@@ -150,7 +150,8 @@ def _explain_failures(folder: Path) -> None:
 def plan_jobs(options: argparse.Namespace) -> tuple[list[Job], list[str]]:
     """Every pair of task and model, checked before the first one starts; and why others are left out.
 
-    A model that reads what a task cannot show is left out there. InputError when no task can show it.
+    A model that a task cannot show what it reads, or asks what it does not answer, is left out there. InputError when
+    it is left out of all.
     """
     jobs, folders, left_out = [], set(), []
     limits = Limits(options.time_limit, options.retries)
@@ -189,17 +190,15 @@ def plan_jobs(options: argparse.Namespace) -> tuple[list[Job], list[str]]:
             if folder in folders:
                 raise InputError(f"{model_spec!r} is named twice for {task_spec!r}")
             folders.add(folder)
-            if missing := lacking(task, model):
-                left_out.append(
-                    f"{model_spec} is left out of {task.name}, which has no {' or '.join(missing)} for it to read"
-                )
+            if (reason := unfit(task, model)) is not None:
+                left_out.append(f"{model_spec} is left out of {task.name}{reason}")
                 continue
             jobs.append(Job(task, model, agent, settings, folder))
     for model_spec, model in models:
         if not any(job.model is model for job in jobs):
+            reasons = "; ".join(r for r in left_out if r.startswith(f"{model_spec} is left out"))
             raise InputError(
-                f"{model_spec!r} reads {', '.join(model.card.reads)}: no task that was named can show it that; choose "
-                "another task or model"
+                f"{reasons}; no task that was named can show it that, or ask what it answers: choose another task or model"
             )
     return jobs, left_out
 

@@ -1,5 +1,5 @@
 """Train: `recogniser` (names objects in active recognition), `vae` and `video` (the video model's autoencoder and its
-base, from passive video), `sft` (low-rank adaptation of a video model to actions), `distil` (a video model that samples
+base, from passive video), `sft` (adaptation of a video model to actions, low-rank or of all weights), `distil` (a video model that samples
 in few steps), `policy` (waypoints for the arm at the table, from demonstrations). The same command goes on where it was stopped.
 """
 
@@ -50,7 +50,9 @@ def _recogniser(parser: argparse.ArgumentParser) -> None:
 
 def _vae(parser: argparse.ArgumentParser) -> None:
     _data(parser)
-    parser.add_argument("--start", metavar="FILE", help="an autoencoder to train further")
+    parser.add_argument(
+        "--start", metavar="FILE", help="an autoencoder to train further, or a video model that has one"
+    )
     _steps(parser, steps=6000, batch=32, rate=1e-3)
 
 
@@ -58,7 +60,11 @@ def _video(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     _data(parser)
     add("--vae", metavar="FILE", help="the autoencoder (`worldloop train vae` makes one)")
-    add("--start", metavar="FILE", help="instead: a base to train further")
+    add(
+        "--start",
+        metavar="FILE",
+        help="a base to train further, with its own autoencoder unless --vae is given; one of houses may go on at a table",
+    )
     add("--size", choices=tuple(recipes.SIZES), help="of a new transformer (default: default)")
     add("--muon", action="store_true", help="the Muon optimiser for the blocks (needs torch 2.9)")
     _steps(parser, steps=8000, batch=16, rate=5e-4)
@@ -74,23 +80,41 @@ def _sft(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="the video model to adapt: a file, a packaged name, or a diffusers folder",
     )
-    add("--control", default="code", help="text, code or camera (default: %(default)s)")
+    add(
+        "--control",
+        default="code",
+        help="text, code or camera for walks; vector for demonstrations at a table (default: %(default)s)",
+    )
     add("--examples", type=int, metavar="N", help="clips to train on (default: all)")
     add("--epochs", type=int, default=1, metavar="N", help="times through the clips (default: %(default)s)")
     add("--rank", type=int, metavar="R", help="of the adapters (default: 1.5 %% of the model; diffusers: 16)")
     add("--batch", type=int, metavar="B", help="examples in a step (default: 16; diffusers: 4)")
-    add("--learning-rate", type=float, metavar="X", help="(default: 1e-3; diffusers: 1e-4)")
+    add("--learning-rate", type=float, metavar="X", help="(default: 1e-3; --full: 5e-4; diffusers: 1e-4)")
     add(
         "--sampling-steps",
         type=int,
         metavar="K",
         help="that the file recommends (default: as the base; 1 predicts best on average)",
     )
+    add(
+        "--full",
+        action="store_true",
+        help="train all weights, not adapters: for a base that has seen nothing like the data (one of houses, for a "
+        "table). It takes more clips and forgets what the base knew; leave it out where the base fits",
+    )
+    add(
+        "--muon", action="store_true", help="with --full: the Muon optimiser for the blocks (needs torch 2.9)"
+    )
+    add(
+        "--vae",
+        metavar="PATH",
+        help="with --full: another autoencoder than the base's; diffusers: the autoencoder's folder, where the base is a "
+        "lone transformer",
+    )
     _shared(parser)
     _precision(parser)
     _scored(parser)
     only = parser.add_argument_group("for a diffusers folder")
-    only.add_argument("--vae", metavar="DIR", help="the autoencoder, where the base is a lone transformer")
     only.add_argument("--frames", type=int, metavar="N", help="frames to predict (default: 8 or a few more)")
     only.add_argument("--size", metavar="H,W", help="of the video (default: that of the data)")
 
@@ -158,7 +182,7 @@ KINDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "recogniser": ("names objects in active recognition", _recogniser),
     "vae": ("the video model's autoencoder", _vae),
     "video": ("the base of the video model, from passive video", _video),
-    "sft": ("low-rank adaptation of a video model to actions", _sft),
+    "sft": ("adaptation of a video model to actions, low-rank or full", _sft),
     "distil": ("a video model that samples in few steps", _distil),
     "policy": ("waypoints for the arm at the table, from demonstrations", _policy),
 }

@@ -87,13 +87,16 @@ def _sft(options: argparse.Namespace, folder: Path, show: Show) -> dict[str, Any
         examples=options.examples,
         epochs=options.epochs,
         batch=options.batch or 16,
-        learning_rate=options.learning_rate or 1e-3,
+        learning_rate=options.learning_rate or (5e-4 if options.full else 1e-3),
         rank=options.rank,
         seed=options.seed,
         precision=options.precision,
         latents=_path(options.latents),
         flow=FlowConfig(shift=options.shift) if options.shift else None,
         sampling_steps=options.sampling_steps,
+        full=options.full,
+        vae=_path(options.vae),
+        muon=options.muon,
     )
     return train_sft(settings, lambda step, loss: show(step, loss, None))
 
@@ -101,6 +104,10 @@ def _sft(options: argparse.Namespace, folder: Path, show: Show) -> dict[str, Any
 def _diffusers(options: argparse.Namespace, folder: Path, show: Show) -> dict[str, Any]:
     from worldloop.training.diffusers import DiffusersTraining, train_diffusers
 
+    if options.full or options.muon:
+        raise InputError(
+            "--full and --muon are for worldloop's own video model; a diffusers folder is adapted by LoRA"
+        )
     settings = DiffusersTraining(
         options.base,
         _data(options),

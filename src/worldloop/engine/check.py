@@ -11,9 +11,11 @@ import numpy as np
 
 from worldloop.core import (
     PRIVILEGES,
+    Action,
     Episode,
     InputError,
     ModelCard,
+    Plan,
     Query,
     Rollout,
     Task,
@@ -64,16 +66,14 @@ class CheckReport:
         return {**asdict(self), "passed": self.passed, "badge": self.badge}
 
 
-def check_model(
-    model: WorldModel, scene: str = "house/val/A/0000", horizon: int = 4, count: int = 4
-) -> CheckReport:
+def check_model(model: WorldModel, scene: str | None = None, horizon: int = 4, count: int = 4) -> CheckReport:
     """Ask a model `count` questions in a scene, alone, together, twice and in another order.
 
-    Raises InputError for an unknown scene; whatever the model does wrong is reported, not raised.
+    Without a scene, in a house or at a table, as the model can be asked. Raises InputError for an unknown scene; whatever the model does wrong is reported, not raised.
     """
     if not 1 <= horizon <= 1000:
         raise InputError(f"--horizon must lie between 1 and 1000, got {horizon}")
-    card = model.card
+    card, scene = model.card, scene or usual_scene(model)
     report = CheckReport(card.name)
 
     def check(name: str, test: Callable[[], str | None]) -> bool:
@@ -136,11 +136,13 @@ def check_model(
 
 
 def make_queries(model: WorldModel, scene: str, horizon: int, count: int) -> list[Query]:
-    """Questions from random places of a house, with all privileges still in them."""
+    """Questions from random places of a house, or after random commands at a table, with all privileges still in them."""
     from worldloop.actions import NAVIGATION
     from worldloop.envs.house.scenes import load_scene
     from worldloop.envs.house.world import HouseWorld
 
+    if scene.startswith("tabletop/"):
+        return _table_queries(model, scene, horizon, count)
     reads = model.card.reads
     around = any(n.startswith("panorama") for n in reads)
     world = HouseWorld(panorama_height=128 if around else None)
@@ -158,6 +160,42 @@ def make_queries(model: WorldModel, scene: str, horizon: int, count: int) -> lis
         others = tuple(p for p in plans if p is not plan)
         queries.append(Query(tuple(observations), tuple(actions), plan, i, world.simulator(), others))
     return queries
+
+
+def _table_queries(model: WorldModel, scene: str, horizon: int, count: int) -> list[Query]:
+    from worldloop.envs.tabletop.world import TabletopWorld
+
+    reads, rng = model.card.reads, generator("check", scene)
+    world = TabletopWorld(
+        depth=any("depth" in n for n in reads),
+        segmentation=any("segmentation" in n for n in reads),
+        wrist=any(n.startswith("wrist") for n in reads),
+    )
+    box = world.vocabulary
+    low, high = np.array(box.low), np.array(box.high)
+
+    def drawn(length: int) -> Plan:
+        rows = rng.uniform(low, high, (length, len(low)))
+        rows[:, 3:5] = 0.0  # the hand stays upright
+        return box.plan(rows)
+
+    plans, queries = [drawn(horizon) for _ in range(count)], []
+    for i, plan in enumerate(plans):
+        observations = [world.reset(Episode(f"check-{i}", "check", scene, i, {}, {}, 1))]
+        actions = drawn(max(1, model.card.history - 1)).actions
+        observations += [world.step(a) for a in actions]
+        others = tuple(p for p in plans if p is not plan)
+        queries.append(Query(tuple(observations), actions, plan, i, world.simulator(), others))
+    return queries
+
+
+def usual_scene(model: WorldModel) -> str:
+    """A validation scene that a model's questions can come from."""
+    from worldloop.actions import NAVIGATION
+
+    refuses, table = getattr(model, "refuses", None), "tabletop/val/push/0000"
+    hand = any(n == "gripper" or n.startswith("wrist") for n in model.card.reads)
+    return table if hand or (refuses is not None and refuses(NAVIGATION)) else "house/val/A/0000"
 
 
 def prepare(model: WorldModel, query: Query) -> Query:
@@ -190,6 +228,22 @@ def lacking(task: Task, model: WorldModel) -> list[str]:
     return sorted(set(model.card.reads) - {"rgb", "text", *task.provides})
 
 
+def unfit(task: Task, model: WorldModel) -> str | None:
+    """Why a model cannot be asked in a task at all: what follows on "MODEL is left out of TASK"; None if it can.
+
+    A model may have a method `refuses(vocabulary) -> str | None` that says what plans it cannot answer.
+    """
+    if (refuses := getattr(model, "refuses", None)) is not None:
+        environment = task.environment()
+        reason = refuses(environment.vocabulary)
+        environment.close()
+        if reason is not None:
+            return f": {reason}"
+    if missing := lacking(task, model):
+        return f", which has no {' or '.join(missing)} for it to read"
+    return None
+
+
 def _reads(model: WorldModel) -> str:
     unknown = set(model.card.reads) - SHOWN
     assert not unknown, (
@@ -212,21 +266,20 @@ def _card(model: WorldModel) -> str:
 
 def _note_controls(model: WorldModel, queries: list[Query], report: CheckReport) -> None:
     """Whether different plans and different seeds make a difference; neither is a fault."""
-    q = queries[0]
-    names = [p.name for p in q.plan.vocabulary.primitives if p.yaw_deg]
+    q, box = queries[0], queries[0].plan.vocabulary
+    if box.discrete:
+        ends: list[Action] = [Action(p.name) for p in box.primitives if p.yaw_deg][:2]
+    else:
+        ends = [Action(box.name, end) for end in (box.low, box.high)]
     try:
-        turns = [replace(q, plan=q.plan.vocabulary.plan([n] * len(q.plan))) for n in names[:2]]
-        left, right = model.simulate(turns)
+        left, right = model.simulate([replace(q, plan=box.plan([end] * len(q.plan))) for end in ends])
         seeded = model.simulate([replace(q, seed=q.seed + 1)])[0]
         first = model.simulate([q])[0]
     except (WorldloopError, ValueError, RuntimeError) as error:
         report.items.append(CheckItem("controls", "fail", str(error)))
         return
-    moves = (
-        "left and right turns look different"
-        if not _equal(left, right)
-        else "left and right turns look the same"
-    )
+    sides = "left and right turns" if box.discrete else "commands to opposite corners"
+    moves = f"{sides} look {'the same' if _equal(left, right) else 'different'}"
     report.items.append(CheckItem("controls", "note", moves))
     draws = (
         "another seed, another rollout"

@@ -20,7 +20,7 @@ from worldloop.studies.recipe import (
 )
 from worldloop.studies.result import StudyResult, study_folder
 from worldloop.studies.verdicts import best_of
-from worldloop.training.video.sft import CONTROLS
+from worldloop.training.video.sft import WALKED
 
 NAME = "control-format"
 CLAIM = "control formats compared at equal data: is one of them best?"
@@ -34,7 +34,7 @@ class ControlFormat:
     out: Path = Path("studies") / NAME
     examples: int | None = None
     """Clips to train each on; None takes all."""
-    formats: tuple[str, ...] = CONTROLS
+    formats: tuple[str, ...] = WALKED
     evaluation: Evaluation = field(default_factory=Evaluation)
 
     def __post_init__(self) -> None:

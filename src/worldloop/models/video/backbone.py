@@ -25,6 +25,7 @@ from worldloop.models.video.flow import clean_of
 from worldloop.models.video.passage import Passage, towards
 from worldloop.models.video.rotary import frequencies, rotation
 from worldloop.models.video.tokens import Tokens, TokenSequence
+from worldloop.models.video.vectors import VectorHead
 
 TIME_FEATURES = 128
 
@@ -101,7 +102,11 @@ class VideoBackbone(nn.Module):
         if conditioning.passage and not c.panorama:
             raise InputError("a backbone without a panorama cannot tell which steps are free")
         passage = Passage(c.latent_channels) if conditioning.passage else None
-        return Conditioner(conditioning, c.width, camera, passage)
+        vector = None
+        if conditioning.vectors:
+            side = c.latent_size // c.patch
+            vector = VectorHead(conditioning.vectors, conditioning.projection, c.width, side, c.patch)
+        return Conditioner(conditioning, c.width, camera, passage, vector)
 
     def velocity(
         self, x_t: Tensor, t: Tensor, condition: Condition | None = None, context: Context | None = None
@@ -117,7 +122,7 @@ class VideoBackbone(nn.Module):
         scene = (None, None) if context is None else (context.present, context.panorama)
         clip, swept = self._clip(x_t, t, condition, start, *scene)
         x, low, *_ = self._run(clip, context)
-        return self._out(x, low, x_t, t, clip, swept)
+        return self._out(x, low, x_t, t, clip, swept, scene[0])
 
     forward = velocity
 
@@ -190,9 +195,12 @@ class VideoBackbone(nn.Module):
     def sharpened(self, frames: Tensor, poses: Tensor | None, context: Context) -> Tensor:
         """Decoded frames [B,T,3,H,W] at poses [B,T,3], with the detail that the present pictures show of them.
 
-        Unchanged where there are no poses (see `Conditioner.path`), no pictures in the context, or no camera head.
+        Unchanged where there are no poses (see `Conditioner.path`), no pictures in the context, or no camera head. A
+        backbone with a vector head needs no poses: its camera stands still.
         """
-        camera = self.conditioner.camera
+        camera, vector = self.conditioner.camera, self.conditioner.vector
+        if vector is not None and context.view is not None:
+            return vector.sharpened(frames, context.view)
         if camera is None or poses is None or context.present is None or context.view is None:
             return frames
         hfov = self.config.hfov_deg
@@ -220,7 +228,7 @@ class VideoBackbone(nn.Module):
         past = self._history(frames, panorama, frames_condition, None)
         clip, swept = self._clip(x_t, t, condition, 1, frames[:, -1], panorama)
         x, low, *_ = self._run(past.then(clip), None)
-        return self._out(x[:, -x_t.shape[1] :], low[:, -x_t.shape[1] :], x_t, t, clip, swept)
+        return self._out(x[:, -x_t.shape[1] :], low[:, -x_t.shape[1] :], x_t, t, clip, swept, frames[:, -1])
 
     def _clip(
         self,
@@ -267,13 +275,13 @@ class VideoBackbone(nn.Module):
         poses = self.conditioner.path(condition)
         if poses is not None and condition.poses is None and start <= 0:
             poses = relative(poses)  # codes of the past lead to the present, its last frame
-        c = c + self.conditioner(condition, *latents.shape[:2], poses)
-        posed = None
-        if poses is not None:
-            posed = c.new_ones(c.shape[:2])
-            if condition.keep is not None:
-                posed = posed * condition.keep[:, None]
-        return self.tokens.frames(latents, c, start, chunk, poses, posed)
+        told, placed = self.conditioner(condition, *latents.shape[:2], poses)
+        c = c + told
+        kept = c.new_ones(c.shape[:2])
+        if condition.keep is not None:
+            kept = kept * condition.keep[:, None]
+        made = self.tokens.frames(latents, c, start, chunk, poses, None if poses is None else kept)
+        return made if placed is None else replace(made, x=made.x + placed, commanded=kept)
 
     def _run(
         self, sequence: TokenSequence, context: Context | None
@@ -318,11 +326,22 @@ class VideoBackbone(nn.Module):
         return self.time(torch.cat((angles.cos(), angles.sin()), dim=-1).to(self.tokens.place))
 
     def _out(
-        self, x: Tensor, low: Tensor, x_t: Tensor, t: Tensor, clip: TokenSequence, swept: Tensor | None
+        self,
+        x: Tensor,
+        low: Tensor,
+        x_t: Tensor,
+        t: Tensor,
+        clip: TokenSequence,
+        swept: Tensor | None,
+        present: Tensor | None,
     ) -> Tensor:
-        """Tokens [B,F,n,W] -> velocity [B,F,C,h,w], with what is copied from the sweep."""
+        """Tokens [B,F,n,W] -> velocity [B,F,C,h,w], with what is copied from the sweep or the present [b,C,h,w]."""
         x = modulated(x, *self.last_modulation(low))
         v = self.tokens.pictures(self.project(x))
+        head = self.conditioner.vector
+        if head is not None and clip.commanded is not None and present is not None:
+            stays = self.tokens.pictures(head.copy(x)) * clip.commanded[..., None, None, None]
+            v = v - stays * (present[:, None] - clean_of(x_t, v, t.to(x_t)))
         if swept is None or clip.posed is None or self.conditioner.camera is None:
             return v
         weights = self.tokens.pictures(self.conditioner.camera.copy(x))

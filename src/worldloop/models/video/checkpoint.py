@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from worldloop.core import InputError
+from worldloop.core import InputError, Vocabulary
 from worldloop.models.video.adapters import adapter_state, merge_adapter, plain_state
 from worldloop.models.video.backbone import BackboneConfig, VideoBackbone
 from worldloop.models.video.conditioning import ConditioningConfig
@@ -23,7 +23,7 @@ from worldloop.models.video.vae import VAEConfig, VideoVAE
 
 MODEL, ADAPTER = "worldloop-video-1", "worldloop-video-adapter-2"
 """Values of the entry `format` in the files' metadata."""
-CONTROLS = ("none", "text", "code", "camera")
+CONTROLS = ("none", "text", "code", "camera", "vector")
 UNFIT = (KeyError, TypeError, ValueError, AttributeError, RuntimeError, MemoryError)
 """What constructors raise for descriptions and tensors that do not go together."""
 PACKAGED = Path(__file__).parents[1] / "data"
@@ -35,9 +35,10 @@ class VideoSpec:
 
     name: str
     control: str
-    """`none`, `text`, `code` or `camera`."""
+    """`none`, `text`, `code`, `camera` or `vector`."""
     actions: Mapping[str, tuple[float, float, float]]
-    """Known actions in the order of their codes (1, 2, ...): forward m, left m and turn deg."""
+    """Known actions in the order of their codes (1, 2, ...): forward m, left m and turn deg. Empty where it knows
+    commands instead."""
     summary: str = "a latent video diffusion transformer"
     history: int = 1
     """Context frames, the present one included."""
@@ -48,12 +49,22 @@ class VideoSpec:
     licence: str = "Apache-2.0"
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Whatever else a recipe wants to remember."""
+    vocabulary: Vocabulary | None = None
+    """The box of commands that it knows; None where it knows named actions."""
 
     def __post_init__(self) -> None:
         if self.control not in CONTROLS:
             raise InputError(f"video: control is one of {', '.join(CONTROLS)}, got {self.control!r}")
-        if not self.actions or self.history < 1:
-            raise InputError("video: a model knows at least one action and reads at least one frame")
+        if bool(self.actions) == (self.vocabulary is not None) or self.history < 1:
+            raise InputError(
+                "video: a model knows named actions or a box of commands, and reads at least one frame"
+            )
+        if self.vocabulary is not None and self.vocabulary.discrete:
+            raise InputError(
+                "video: the vocabulary is a box of commands; named actions are listed in `actions`"
+            )
+        if self.control == "vector" and self.vocabulary is None:
+            raise InputError("video: control 'vector' needs the box of commands that it was trained on")
         object.__setattr__(self, "actions", {n: tuple(map(float, m)) for n, m in self.actions.items()})
         object.__setattr__(self, "training_scenes", tuple(self.training_scenes))
         if any(len(m) != 3 for m in self.actions.values()):
@@ -78,9 +89,16 @@ class VideoCheckpoint:
         control, codes = self.spec.control, len(self.spec.actions)
         if c.latent_channels != self.vae.config.latent_channels:
             raise InputError("autoencoder and backbone disagree on the number of latent channels")
-        readable = {"text": heads.text_buckets > 0, "code": heads.codes == codes, "camera": heads.camera}
+        box = self.spec.vocabulary
+        readable = {
+            "text": heads.text_buckets > 0,
+            "code": heads.codes == codes,
+            "camera": heads.camera,
+            "vector": box is not None and heads.vectors == len(box.fields),
+        }
         if not readable.get(control, True):
-            raise InputError(f"control {control!r} with {codes} actions needs a head that the backbone lacks")
+            kinds = f"{codes} actions" if box is None else f"commands of {len(box.fields)} numbers"
+            raise InputError(f"control {control!r} with {kinds} needs a head that the backbone lacks")
 
 
 def save_checkpoint(path: str | Path, checkpoint: VideoCheckpoint, half: bool = False) -> str:
@@ -93,7 +111,7 @@ def save_checkpoint(path: str | Path, checkpoint: VideoCheckpoint, half: bool = 
     config = {
         "vae": asdict(checkpoint.vae.config),
         "backbone": asdict(checkpoint.backbone.config),
-        "spec": asdict(checkpoint.spec),
+        "spec": _described(checkpoint.spec),
     }
     return _write(Path(path), tensors, MODEL, config, half)
 
@@ -109,7 +127,7 @@ def save_adapter(path: str | Path, checkpoint: VideoCheckpoint, base_hash: str, 
     config = {
         "base": base_hash,
         "conditioning": asdict(backbone.config.conditioning),
-        "spec": asdict(checkpoint.spec),
+        "spec": _described(checkpoint.spec),
     }
     return _write(Path(path), tensors, ADAPTER, config, half)
 
@@ -184,8 +202,21 @@ def _part(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
     return {k[len(name) + 1 :]: t for k, t in tensors.items() if k.startswith(f"{name}.")}
 
 
+def _described(spec: VideoSpec) -> dict[str, Any]:
+    """JSON-ready; a model of named actions has no entry `vocabulary`."""
+    out = asdict(spec)
+    del out["vocabulary"]
+    if (box := spec.vocabulary) is not None:
+        out["vocabulary"] = {n: getattr(box, n) for n in ("name", "fields", "low", "high")}
+    return out
+
+
 def _spec(values: Mapping[str, Any]) -> VideoSpec:
-    return VideoSpec(**{**values, "sampler": SamplerConfig(**values["sampler"])})
+    made = {**values, "sampler": SamplerConfig(**values["sampler"])}
+    if (box := values.get("vocabulary")) is not None:
+        low, high = (tuple(map(float, box[n])) for n in ("low", "high"))
+        made["vocabulary"] = Vocabulary(str(box["name"]), fields=tuple(box["fields"]), low=low, high=high)
+    return VideoSpec(**made)
 
 
 def _format(path: Path) -> str | None:

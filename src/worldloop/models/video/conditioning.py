@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from worldloop.core import InputError
 from worldloop.models.video.camera import CameraHead
 from worldloop.models.video.passage import Passage
+from worldloop.models.video.vectors import VectorHead
 
 NO_CODE = 0
 """Action code of a frame whose action is unknown."""
@@ -31,9 +32,16 @@ class ConditioningConfig:
     camera head as well, as the path that they add up to."""
     passage: bool = False
     """Steps that are likely to be blocked do not count in that path; needs motions and a panorama."""
+    vectors: int = 0
+    """Numbers of a dense command; 0 for no vector head."""
+    projection: tuple[tuple[float, ...], ...] = ()
+    """Where a command leads in the picture of a camera that stands still: 3 x 4 numbers that take the first three of a
+    normalised command, and 1, to its homogeneous column and row, which run over 0..1 within the picture. Empty where
+    commands are no places."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "motions", tuple(tuple(map(float, m)) for m in self.motions))
+        for name in ("motions", "projection"):
+            object.__setattr__(self, name, tuple(tuple(map(float, m)) for m in getattr(self, name)))
         if self.text_buckets == 1 or self.text_buckets < 0 or self.codes < 0 or self.detail < 1:
             raise InputError("conditioning: text_buckets is 0 or >= 2, codes is >= 0, detail is >= 1")
         if self.motions and not (
@@ -46,6 +54,10 @@ class ConditioningConfig:
             raise InputError(
                 "conditioning: passage tells which motions are free; give the motions of the codes"
             )
+        if self.vectors < 0 or (self.projection and self.vectors < 3):
+            raise InputError("conditioning: commands that lead to places have at least three numbers")
+        if self.projection and [len(row) for row in self.projection] != [4, 4, 4]:
+            raise InputError("conditioning: the projection has 3 rows of 4 numbers")
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +72,12 @@ class Condition:
     """float [B,T,3], each frame's pose against the present camera: x ahead (m), y left (m), yaw (rad)."""
     start: Tensor | None = None
     """float [B,3]: the pose that the codes set out from; None is the present camera."""
+    vectors: Tensor | None = None
+    """float [B,T,K], the command that leads to each frame, each number from -1 (its lowest) to 1; for frames of the
+    past, where the hand is."""
+    before: Tensor | None = None
+    """float [B,K]: the command, or the place of the hand, that the first of the vectors comes after; None where
+    nobody knows."""
     keep: Tensor | None = None
     """bool [B]; false replaces all controls of the clip by the learned "dropped" one. None keeps all."""
 
@@ -76,7 +94,7 @@ class Condition:
         return Condition(**{n: v if v is None else v.to(device) for n, v in values.items()})
 
     def _batch(self) -> tuple[int, torch.device]:
-        for value in (self.text, self.codes, self.poses, self.keep):
+        for value in (self.text, self.codes, self.poses, self.vectors, self.keep):
             if value is not None:
                 return value.shape[0], value.device
         raise InputError("an empty condition has no clips to drop")
@@ -146,14 +164,16 @@ class Conditioner(nn.Module):
         width: int,
         camera: CameraHead | None = None,
         passage: Passage | None = None,
+        vector: VectorHead | None = None,
     ) -> None:
-        """`camera` and `passage` are those that the configuration asks for."""
+        """`camera`, `passage` and `vector` are those that the configuration asks for."""
         super().__init__()
         self.config = config
         self.text = TextHead(config.text_buckets, width) if config.text_buckets else None
         self.codes = nn.Embedding(config.codes + 1, width) if config.codes else None
         self.camera = camera
         self.passage = passage
+        self.vector = vector
         self.null = nn.Parameter(torch.zeros(width))
         if self.codes is not None:
             nn.init.zeros_(self.codes.weight)
@@ -171,8 +191,14 @@ class Conditioner(nn.Module):
             poses.append(place)
         return torch.stack(poses, dim=1)
 
-    def forward(self, condition: Condition, batch: int, frames: int, poses: Tensor | None = None) -> Tensor:
-        """What the controls add to each frame's modulation: [B,T,W]; `poses` are those of `path`."""
+    def forward(
+        self, condition: Condition, batch: int, frames: int, poses: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """What the controls add to each frame's modulation [B,T,W] and, where any does, to its tokens [B,T,n,W].
+
+        `poses` are those of `path`.
+        """
+        tokens: Tensor | None = None
         total = self.null.new_zeros(batch, frames, len(self.null))
         if self.text is not None and condition.text is not None:
             total = total + self.text(condition.text, frames)
@@ -180,9 +206,14 @@ class Conditioner(nn.Module):
             total = total + self.codes(condition.codes)
         if self.camera is not None and poses is not None:
             total = total + self.camera(poses.to(total))
+        if self.vector is not None and condition.vectors is not None:
+            told, tokens = self.vector(condition.vectors.to(total), condition.before)
+            total = total + told
         if condition.keep is not None:
             total = torch.where(condition.keep[:, None, None], total, self.null)
-        return total
+            if tokens is not None:
+                tokens = tokens * condition.keep[:, None, None, None]
+        return total, tokens
 
     def check(self, condition: Condition, batch: int, frames: int) -> None:
         """InputError for controls that no head can read, or of the wrong shape."""
@@ -191,6 +222,8 @@ class Conditioner(nn.Module):
             "codes": (batch, frames),
             "poses": (batch, frames, 3),
             "start": (batch, 3),
+            "vectors": (batch, frames, self.config.vectors),
+            "before": (batch, self.config.vectors),
             "keep": (batch,),
         }
         readers = {
@@ -198,6 +231,8 @@ class Conditioner(nn.Module):
             "codes": self.codes,
             "poses": self.camera,
             "start": self.codes,
+            "vectors": self.vector,
+            "before": self.vector,
             "keep": self,
         }
         for name, shape in expected.items():

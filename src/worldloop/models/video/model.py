@@ -10,17 +10,28 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from worldloop.core import InputError, ModelCard, Observation, Query, Rollout, WorldloopError, generator
+from worldloop.core import (
+    InputError,
+    ModelCard,
+    Observation,
+    Query,
+    Rollout,
+    Vocabulary,
+    WorldloopError,
+    generator,
+)
 from worldloop.core.errors import ModelError
 from worldloop.core.threads import each
 from worldloop.models.video.checkpoint import VideoCheckpoint, load_checkpoint
 from worldloop.models.video.conditioning import Condition, stack
 from worldloop.models.video.context import Context
 from worldloop.models.video.questions import (
+    HAND,
     History,
     QueryReader,
     Question,
     pictures_to_tensor,
+    spelled,
     tensor_to_pictures,
 )
 from worldloop.models.video.rollout import rollout
@@ -67,9 +78,11 @@ class VideoModel:
     def _card(self) -> ModelCard:
         spec, sampler, config = self.spec, self.sampler, self.backbone.config
         side = self._reader.side
+        known = ", ".join(spec.actions) if spec.vocabulary is None else spelled(spec.vocabulary)
+        reads = ("panorama",) if config.panorama else ()
         notes = [
             f"One {side} x {side} frame per action, {config.hfov_deg:g} degrees of view; clips of up to "
-            f"{config.clip_frames} frames; knows {', '.join(spec.actions)}.",
+            f"{config.clip_frames} frames; knows {known}.",
             "On a GPU the last bits of a result may depend on the batch."
             if self.device.type != "cpu"
             else "",
@@ -79,7 +92,7 @@ class VideoModel:
             spec.name,
             spec.summary,
             spec.control,
-            reads=("panorama",) if config.panorama else (),
+            reads=(*reads, HAND) if spec.control == "vector" else reads,
             history=spec.history,
             weights_hash=self.checkpoint.weights_hash,
             licence=spec.licence,
@@ -92,6 +105,10 @@ class VideoModel:
             },
             notes=" ".join(filter(None, notes)),
         )
+
+    def refuses(self, vocabulary: Vocabulary) -> str | None:
+        """Why it cannot answer plans of this vocabulary, as a sentence; None if it can."""
+        return self._reader.refusal(vocabulary)
 
     def simulate(self, queries: Sequence[Query]) -> list[Rollout]:
         """One rollout per query, in order; queries on one history share its encoding.

@@ -22,6 +22,9 @@ from worldloop.models.video.conditioning import NO_CODE, Condition
 from worldloop.models.video.rollout import clip_spans
 from worldloop.models.video.vae import FACTOR
 
+HAND = "gripper"
+"""The extra of an observation that says where the hand is, in the units of a command."""
+
 
 @dataclass(frozen=True, eq=False)
 class History:
@@ -59,6 +62,10 @@ class QueryReader:
     def read(self, query: Query) -> Question:
         """One query as a question."""
         vocabulary = query.plan.vocabulary
+        if (reason := self.refusal(vocabulary)) is not None:
+            raise ModelError(reason)
+        if self.spec.vocabulary is not None:
+            return self._commanded(query, self.spec.vocabulary)
         codes = self._codes(query.plan.actions, vocabulary)
         history = self._history(query, vocabulary)
         conditions = []
@@ -68,6 +75,32 @@ class QueryReader:
             before = path[start - 1] if start else None
             conditions.append(self._condition(codes[start:stop], path[start:stop], part, before))
         return Question(history, tuple(conditions), len(codes), query.seed)
+
+    def refusal(self, vocabulary: Vocabulary) -> str | None:
+        """Why plans of this vocabulary cannot be answered at all; None if they can."""
+        name, box = self.spec.name, self.spec.vocabulary
+        if box is not None and vocabulary != box:
+            return f"model {name!r} was trained on commands of {spelled(box)}, not of {spelled(vocabulary)}"
+        if box is None and not vocabulary.discrete:
+            known = ", ".join(self.spec.actions)
+            return f"model {name!r} takes named actions ({known}), not commands of {spelled(vocabulary)}"
+        return None
+
+    def _commanded(self, query: Query, box: Vocabulary) -> Question:
+        """A query whose plan is made of commands; without vector control it counts by its length alone."""
+        history = self._history(query, box)
+        vectors = normalised(np.array([box.validate(a).values for a in query.plan.actions]), box)
+        clips: list[Condition | None] = []
+        before = None if history.condition is None else history.condition.vectors
+        buckets = self.config.conditioning.text_buckets
+        # A passive model has learnt from clips with and without captions; this is one without.
+        silent = Condition(text=caption_batch([""], buckets)) if buckets else None
+        for start, stop in clip_spans(len(vectors), self.config.clip_frames):
+            part = torch.from_numpy(vectors[None, start:stop])
+            at = None if before is None else before[:, -1]
+            clips.append(Condition(vectors=part, before=at) if self.spec.control == "vector" else silent)
+            before = part
+        return Question(history, tuple(clips), len(vectors), query.seed)
 
     def _condition(
         self, codes: Sequence[int], poses: np.ndarray, plan: Plan | None, before: np.ndarray | None = None
@@ -83,12 +116,7 @@ class QueryReader:
         return None
 
     def _codes(self, actions: Sequence[Action], vocabulary: Vocabulary) -> list[int]:
-        known = ", ".join(self.spec.actions)
-        if not vocabulary.discrete:
-            raise ModelError(
-                f"model {self.spec.name!r} takes named actions ({known}), not {vocabulary.name!r}"
-            )
-        codes = []
+        known, codes = ", ".join(self.spec.actions), []
         for action in actions:
             if action.name not in self.spec.actions:
                 raise ModelError(
@@ -118,10 +146,15 @@ class QueryReader:
         if self.spec.control in ("code", "camera"):
             codes = [NO_CODE, *self._codes(actions, vocabulary)]
             condition = self._condition(codes, _relative_past(actions, vocabulary), None)
+        elif self.spec.control == "vector":
+            hands = normalised(np.stack([self._hand(o) for o in seen]), vocabulary)
+            condition = Condition(vectors=torch.from_numpy(hands[None]))
         digest = hashlib.blake2b(repr((frames.shape, [a.name for a in actions])).encode(), digest_size=16)
         for array in (frames, panorama):
             if array is not None:
                 digest.update(array.tobytes())
+        if condition is not None and condition.vectors is not None:
+            digest.update(condition.vectors.numpy().tobytes())
         return History(digest.digest(), frames, panorama, condition)
 
     def _frame(self, observation: Observation) -> np.ndarray:
@@ -136,6 +169,19 @@ class QueryReader:
                 f"{observation.hfov_deg:g}"
             )
         return rgb
+
+    def _hand(self, observation: Observation) -> np.ndarray:
+        """float64 [K]"""
+        hand, box = observation.extra.get(HAND), self.spec.vocabulary
+        if hand is None:
+            raise ModelError(
+                f"model {self.spec.name!r} needs an environment that says where the hand is ({HAND!r})"
+            )
+        if box is None or np.shape(hand) != (len(box.fields),) or not np.isfinite(hand).all():
+            raise ModelError(
+                f"{HAND!r} should be one finite number for each of {', '.join(box.fields if box else ())}"
+            )
+        return np.asarray(hand, float)
 
     def _panorama(self, now: Observation) -> np.ndarray:
         if now.panorama is None:
@@ -152,6 +198,23 @@ class QueryReader:
             return around
         cells = around.reshape(wanted[0], times, wanted[1], times, 3)
         return np.rint(cells.mean((1, 3))).astype(np.uint8)
+
+
+def normalised(commands: np.ndarray, box: Vocabulary) -> np.ndarray:
+    """float32 [...,K]: commands [...,K] with -1 for the lowest value of each number and 1 for the highest.
+
+    The hand may be a little outside of where it may be sent; so are its numbers then.
+    """
+    low, high = np.array(box.low), np.array(box.high)
+    return (2 * (np.asarray(commands, float) - low) / (high - low) - 1).astype(np.float32)
+
+
+def spelled(vocabulary: Vocabulary) -> str:
+    """A vocabulary's name, with its actions or the bounds of its numbers."""
+    if vocabulary.discrete:
+        return f"{vocabulary.name!r} ({', '.join(p.name for p in vocabulary.primitives)})"
+    sides = zip(vocabulary.fields, vocabulary.low, vocabulary.high)
+    return f"{vocabulary.name!r} ({', '.join(f'{n} {a:g}..{b:g}' for n, a, b in sides)})"
 
 
 def pictures_to_tensor(pictures: np.ndarray, device: torch.device | str = "cpu") -> Tensor:

@@ -32,6 +32,8 @@ class TokenSequence:
     """[B,F,3] against the present camera."""
     posed: Tensor | None = None
     """[B,F]: 1 where the camera branch acts; None where it acts nowhere."""
+    commanded: Tensor | None = None
+    """[B,F]: 1 where the vector branch acts. Not kept by `then`: only what comes out of a clip needs it."""
 
     def then(self, other: TokenSequence) -> TokenSequence:
         """This sequence and one that sees it."""

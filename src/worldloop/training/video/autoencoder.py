@@ -19,7 +19,7 @@ from worldloop.models.video.vae import divergence, noisy
 from worldloop.training.dataset import ActionClips
 from worldloop.training.dataset.layout import FRONT
 from worldloop.training.loop import LoopConfig, StepInput, train
-from worldloop.training.video.footage import styles
+from worldloop.training.video.footage import kinds
 from worldloop.training.video.warps import equivariance_error, random_warps, warped
 from worldloop.training.video.weights import file_hash, load_vae, save_vae
 
@@ -42,7 +42,7 @@ class AutoencoderTraining:
     """Weight of the error between latents of a moved picture and moved latents. Without it, latents change all over
     when a picture moves by a few pixels, and are hard to predict (compare EQ-VAE, arXiv 2502.09509)."""
     start: Path | None = None
-    """An autoencoder to train further, with its sizes."""
+    """An autoencoder to train further, with its sizes, or a video model that has one."""
 
 
 class _Reconstruction(nn.Module):
@@ -107,7 +107,7 @@ def train_autoencoder(
     facts |= {
         "data": list(settings.data),
         "scenes": len(scenes),
-        "styles": styles(scenes),
+        **kinds(scenes),
         "pictures": len(rest),
         "parameters": sum(p.numel() for p in vae.parameters()),
         **quality(vae, pictures[kept]),

@@ -22,6 +22,7 @@ from worldloop.models.video import VideoModel
 from worldloop.runs.disk import replace_file
 from worldloop.training.dataset.layout import LICENCE as DATA_LICENCE
 from worldloop.training.loop import local_device
+from worldloop.training.video import table_card
 
 FILES = {
     "vae": "vae.safetensors",
@@ -82,8 +83,14 @@ def open_loop(
 
 
 def score_file(path: str | Path, trials: int = TRIALS, horizon: int = HORIZON) -> dict[str, Any]:
-    """`open_loop` of a checkpoint file under its recommended sampler, as `this model`."""
-    return open_loop({"this model": VideoModel(path, device=str(local_device()))}, trials, horizon)
+    """`open_loop` of a checkpoint file under its recommended sampler, as `this model`.
+
+    Of one that knows commands, `table_card.table_open_loop`.
+    """
+    model = VideoModel(path, device=str(local_device()))
+    if model.spec.vocabulary is not None:
+        return table_card.table_open_loop(model, table_card.table_trials(trials, horizon))
+    return open_loop({"this model": model}, trials, horizon)
 
 
 def write_card(
@@ -91,15 +98,17 @@ def write_card(
 ) -> dict[str, Any]:
     """Write `card.json` and `card.md` into a folder and return the card.
 
-    `kind`: `vae`, `video`, `sft` or `distil`. `facts`: what the training returned. `score`: what `open_loop` returned;
+    `kind`: `vae`, `video`, `sft` or `distil`. `facts`: what the training returned; `world` is `house`, where it says
+    nothing else, or `tabletop`. `score`: what `open_loop` returned;
     without it the card says that the model was not scored.
     """
+    table = facts.get("world") == "tabletop"
     card = {
-        "what": WHAT[kind],
+        "what": (table_card.WHAT if table else WHAT)[kind],
         "kind": kind,
-        "small": SMALL,
+        "small": table_card.SMALL if table else SMALL,
         "file": FILES[kind],
-        "licence": LICENCES,
+        "licence": {**LICENCES, **(table_card.DATA if table else {})},
         "versions": {"worldloop": worldloop.__version__, "torch": torch.__version__},
         **facts,
     }
@@ -145,7 +154,8 @@ def sparkline(values: Sequence[float]) -> str:
 
 
 def _facts_table(card: Mapping[str, Any]) -> str:
-    scenes = f"{card['scenes']} scenes of the split train, styles {', '.join(card['styles'])}"
+    kinds = "families" if card.get("world") == "tabletop" else "styles"
+    scenes = f"{card['scenes']} scenes of the split train, {kinds} {', '.join(card['styles'])}"
     rows = {
         "hash": f"`{card['weights_hash']}`",
         "data": f"{', '.join(card['data'])}: {scenes}",
@@ -202,6 +212,8 @@ def _loss_table(losses: Sequence[Sequence[float]], columns: int = 8) -> str:
 def _scores(score: Mapping[str, Any] | None) -> str:
     if score is None:
         return "Not scored."
+    if score.get("world") == "tabletop":
+        return table_card.markdown(score)
     rows = ["| | controllability | recovered actions | PSNR, dB |", "|---|---:|---:|---:|"]
     for name, row in score["models"].items():
         cells = (row["controllability"], row["recovered_actions"], row["psnr"])

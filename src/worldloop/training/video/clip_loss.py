@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import torch
@@ -13,6 +14,14 @@ from worldloop.models.video.context import Context
 from worldloop.models.video.flow import clean_of
 from worldloop.models.video.passage import towards, travelled
 from worldloop.training.video.footage import ClipBatch
+
+HIDDEN = re.compile(r"\.blocks\.\d+\.(attention|mlp)\.")
+"""Names of the matrices between tokens and tokens."""
+
+
+def hidden_matrices(model: nn.Module) -> list[str]:
+    """Names of the parameters that the Muon optimiser is made for."""
+    return [n for n, p in model.named_parameters() if p.ndim == 2 and HIDDEN.search(n)]
 
 
 class ClipLoss(nn.Module):
@@ -68,12 +77,13 @@ class ClipLoss(nn.Module):
         shown, decode = batch.shown, self.decode
         poses = self.backbone.conditioner.path(condition)
         assert shown is not None and decode is not None
-        if poses is None:
+        if poses is None and condition.vectors is None:
             return clean.new_zeros(len(clean))
         rows = torch.arange(len(clean), device=clean.device)
         with torch.no_grad():
             decoded = decode(clean[rows, shown.which])
-        sharp = self.backbone.sharpened(decoded[:, None], poses[rows, shown.which][:, None], context)
+        at = None if poses is None else poses[rows, shown.which][:, None]
+        sharp = self.backbone.sharpened(decoded[:, None], at, context)
         error = picture_error(sharp[:, 0], shown.truth)
         return error if condition.keep is None else error * condition.keep
 

@@ -41,7 +41,7 @@ from worldloop.models.video import (
 )
 from worldloop.models.video.sampler import noise_levels
 from worldloop.training.loop import LoopConfig, StepInput, local_device, train
-from worldloop.training.video.footage import ClipBatch, Footage, clip_batch, open_footage, styles
+from worldloop.training.video.footage import ClipBatch, Footage, clip_batch, kinds, open_footage
 from worldloop.training.video.sft import conditions
 
 STUDENT_STEPS = (1, 2, 4)
@@ -159,7 +159,8 @@ def train_distil(
             detail=teacher.config.conditioning.detail,
         )
         checkpoint.vae.cpu()
-    if dict(footage.actions) != dict(spec.actions):
+    box = None if footage.commands is None else footage.commands.vocabulary
+    if dict(footage.actions) != dict(spec.actions) or box != spec.vocabulary:
         raise InputError("the data has other actions than the teacher knows")
     student = VideoBackbone(teacher.config)
     student.load_state_dict(teacher.state_dict())
@@ -182,7 +183,7 @@ def train_distil(
         "control": spec.control,
         "data": list(settings.data),
         "scenes": len(footage.scenes),
-        "styles": styles(footage.scenes),
+        **kinds(footage.scenes),
         "parameters": sum(p.numel() for p in student.parameters()),
         "distance_to_teacher": compare(module, clips.fixed(COMPARED)),
     }

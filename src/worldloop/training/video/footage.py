@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,11 +14,13 @@ from torch import Tensor
 from worldloop.actions import yaw_of
 from worldloop.core import InputError
 from worldloop.envs.house.splits import parse_scene_id
+from worldloop.envs.tabletop.layout import load_layout
 from worldloop.models.video import VideoVAE
 from worldloop.models.video.questions import pictures_to_tensor
 from worldloop.models.video.vae import enlarged
 from worldloop.training.dataset import ActionClips
 from worldloop.training.dataset.layout import FRONT, PANORAMA
+from worldloop.training.video.demonstrations import Commands, read_commands
 from worldloop.training.video.latents import kept_latents
 
 CHUNK = 64
@@ -33,22 +36,29 @@ class Footage:
     panoramas: Tensor | None
     """float16 [N,C,h,2w], or of enlarged panoramas."""
     codes: np.ndarray
-    """int64 [N]: 1.. the action that is taken from each frame; 0 at the end of an episode."""
+    """int64 [N]: 1.. the action that is taken from each frame; 0 at the end of an episode, and in demonstrations."""
     poses: np.ndarray
-    """float64 [N,3]: x m, y m, yaw deg."""
+    """float64 [N,3]: x m, y m, yaw deg. Of no use in demonstrations, whose camera stands still."""
     episodes: np.ndarray
     """int64 [N]: which episode a frame belongs to."""
     scenes: tuple[str, ...]
     actions: dict[str, tuple[float, float, float]]
-    """Name -> forward m, left m, turn deg; in the order of the codes."""
+    """Name -> forward m, left m, turn deg; in the order of the codes. Empty for demonstrations."""
     pictures: tuple[np.ndarray, np.ndarray | None] | None = None
     """uint8 [N,H,W,3] and the panoramas [N,H,2W,3], for trainings that look at pixels as well."""
+    commands: Commands | None = None
+    """Of demonstrations."""
 
     def starts(self, context: int, frames: int) -> np.ndarray:
-        """int64 [K]: every present frame that has `context - 1` frames before and `frames` after it."""
+        """int64 [K]: every present frame that has `context - 1` frames before and `frames` after it.
+
+        In demonstrations, those at which something is left to do.
+        """
         present = np.arange(context - 1, len(self.codes) - frames)
-        same = self.episodes[present - context + 1] == self.episodes[present + frames]
-        return present[same]
+        wanted = self.episodes[present - context + 1] == self.episodes[present + frames]
+        if self.commands is not None:
+            wanted &= self.commands.unfinished[present]
+        return present[wanted]
 
 
 def open_footage(
@@ -63,7 +73,7 @@ def open_footage(
 ) -> Footage:
     """Encode datasets; the latents stay on the device. `store` is a folder that keeps them for the next time.
 
-    `pictures` keeps the pictures in memory as well: about 150 kB for each frame of 128 x 128 with its panorama.
+    `panorama`: whether to encode panoramas, which demonstrations at a table have none of. `pictures` keeps the pictures in memory as well: about 150 kB for each frame of 128 x 128 with its panorama.
 
     `detail`: how many times panoramas are enlarged first, as `ConditioningConfig.detail` has it.
 
@@ -74,8 +84,8 @@ def open_footage(
     opened = [ActionClips(f) for f in folders]
     if len({c.vocabulary for c in opened}) > 1:
         raise InputError("these datasets have different actions; train on one kind at a time")
-    if not opened[0].vocabulary.discrete:
-        raise InputError("the video model learns from walks through houses, not from demonstrations")
+    commands = None if opened[0].vocabulary.discrete else read_commands(opened)
+    panorama = panorama and commands is None
     moving = [p for p in opened[0].vocabulary.primitives if not p.stops]
     numbers = {opened[0].vocabulary.index(p.name): i + 1 for i, p in enumerate(moving)}
     total = sum(int(c.offsets[-1]) for c in opened) * (2 if panorama else 1)
@@ -112,6 +122,7 @@ def open_footage(
         tuple(sorted({s for c in opened for s in c.scenes})),
         {p.name: (p.forward, p.left, p.yaw_deg) for p in moving},
         _pictures(opened, panorama) if pictures else None,
+        commands,
     )
 
 
@@ -149,6 +160,10 @@ class ClipBatch:
     poses: Tensor
     """float32 [B,T,3]."""
     shown: Shown | None = None
+    hands: Tensor | None = None
+    """float32 [B,N,K], where the hand is in the context frames of demonstrations, see `Commands`."""
+    commands: Tensor | None = None
+    """float32 [B,T,K], the command that led to each target frame."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,6 +202,10 @@ def clip_batch(
     def latents(store: Tensor, rows: np.ndarray) -> Tensor:
         return store[torch.from_numpy(rows).to(store.device)].to(device, torch.float32)
 
+    hands = given = None
+    if footage.commands is not None:
+        hands = tensor(footage.commands.hands[past], torch.float32)
+        given = tensor(footage.commands.given[ahead - 1], torch.float32)
     return ClipBatch(
         latents(footage.latents, past),
         None if footage.panoramas is None else latents(footage.panoramas, present),
@@ -196,6 +215,8 @@ def clip_batch(
         tensor(relative(footage.poses[past], footage.poses[present]), torch.float32),
         tensor(relative(footage.poses[ahead], footage.poses[present]), torch.float32),
         None if shown is None else _shown(footage, present, shown, device),
+        hands,
+        given,
     )
 
 
@@ -212,9 +233,14 @@ def _shown(footage: Footage, present: np.ndarray, which: np.ndarray, device: tor
     )
 
 
-def styles(scenes: Iterable[str]) -> list[str]:
-    """The different styles of houses, by their scene ids."""
-    return sorted({parse_scene_id(scene).style for scene in scenes})
+def kinds(scenes: Iterable[str]) -> dict[str, Any]:
+    """For the card: `styles`, the different styles of houses, or families of goals at a table, by the scene ids; and
+    `world`, for tables alone."""
+    given = set(scenes)
+    table = {s for s in given if s.startswith("tabletop/")}
+    house = given - table
+    found = {load_layout(s).family for s in table} | {parse_scene_id(s).style for s in house}
+    return {"styles": sorted(found), **({} if house else {"world": "tabletop"})}
 
 
 def relative(poses: np.ndarray, present: np.ndarray) -> np.ndarray:

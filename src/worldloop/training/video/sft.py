@@ -1,4 +1,4 @@
-"""Post-training a video model on actions: low-rank adaptation of the attention, everything else frozen.
+"""Post-training a video model on actions: low-rank adaptation of the attention, everything else frozen; or all weights.
 
 After World-In-World (arXiv 2510.18135): one epoch over action-observation clips, the usual denoising loss on the
 clip to predict, context clean and out of the loss, actions dropped now and then for guidance.
@@ -6,7 +6,6 @@ clip to predict, context clean and out of the loss, actions dropped now and then
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,28 +17,30 @@ from torch import Tensor, nn
 
 from worldloop.actions import NAVIGATION, TextTranslator
 from worldloop.core import InputError, derive_seed
-from worldloop.core.errors import MissingExtraError
 from worldloop.models.video import (
-    TARGETS,
     Condition,
     ConditioningConfig,
     FlowConfig,
-    VideoBackbone,
     VideoCheckpoint,
+    VideoSpec,
     caption_batch,
     load_checkpoint,
     save_adapter,
     save_checkpoint,
 )
 from worldloop.training.loop import LoopConfig, StepInput, local_device, train
-from worldloop.training.video.clip_loss import ClipLoss
-from worldloop.training.video.footage import ClipBatch, Footage, clip_batch, open_footage, styles
+from worldloop.training.video.adapting import adapt
+from worldloop.training.video.clip_loss import ClipLoss, hidden_matrices
+from worldloop.training.video.demonstrations import fitted
+from worldloop.training.video.footage import ClipBatch, Footage, clip_batch, kinds, open_footage
+from worldloop.training.video.weights import file_hash, load_vae
 
-CONTROLS = ("text", "code", "camera")
+WALKED = ("text", "code", "camera")
+"""Controls that are learnt from walks; `vector` is learnt from demonstrations."""
+CONTROLS = (*WALKED, "vector")
 TIMED = ("seconds", "examples_per_second")
 """Facts that stay out of the weight file, so that the same training gives the same file."""
-LARGEST_SHARE = 0.015
-"""Of the backbone's parameters adapters and control head may train so many, unless a rank is asked for."""
+SHORT = {"lora": "LoRA", "full": "all weights"}
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class SupervisedTraining:
     batch: int = 16
     learning_rate: float = 1e-3
     rank: int | None = None
-    """Of the adapters; None: the largest whose share, with the control head, stays within `LARGEST_SHARE`."""
+    """Of the adapters; None: the largest whose share, with the control head, stays within `adapting.LARGEST_SHARE`."""
     detail: int = 2
     """With `code` and `camera`, panoramas are enlarged so many times, see `ConditioningConfig.detail`."""
     dropped: float = 0.1
@@ -70,69 +71,30 @@ class SupervisedTraining:
     """A folder that keeps the encoded data for other trainings with the same autoencoder."""
     sampling_steps: int | None = None
     """Recommended in the file; None recommends what the base does."""
+    full: bool = False
+    """Train all weights of the transformer: for a base that has seen nothing like the data, such as one of houses for
+    a table. There is no adapter file then."""
+    vae: Path | None = None
+    """With `full`: another autoencoder than the base's, a file or the name of packaged weights."""
+    muon: bool = False
+    """With `full`: let Muon train the blocks' matrices; needs torch 2.9."""
 
     def __post_init__(self) -> None:
         if self.control not in CONTROLS:
             raise InputError(f"--control is one of {', '.join(CONTROLS)}, got {self.control!r}")
         if (self.examples is not None and self.examples < self.batch) or self.epochs < 1 or self.rank == 0:
             raise InputError("post-training needs at least one batch of examples, one epoch and rank 1")
-        if self.control == "text":
+        if not self.full and (self.vae is not None or self.muon):
+            raise InputError("another autoencoder and Muon are for training all weights; say --full")
+        if self.full and self.rank is not None:
+            raise InputError("--rank is of adapters, and --full trains all weights; choose one")
+        if self.control in ("text", "vector"):
             object.__setattr__(self, "detail", 1)
 
     @property
     def sharpens(self) -> bool:
-        """Whether pixels are trained on, too: controls with poses mend what they decode."""
+        """Whether pixels are trained on, too: all controls but text mend what they decode."""
         return self.control != "text"
-
-
-def adapt(
-    backbone: VideoBackbone,
-    control: str,
-    actions: Mapping[str, tuple[float, float, float]],
-    rank: int | None = None,
-    detail: int = 1,
-) -> int:
-    """Freeze a backbone, put low-rank adapters on its attention and a fresh control head on it; returns the rank.
-
-    Its output is unchanged: adapters and head start at zero. MissingExtraError without peft.
-    """
-    try:
-        from peft import LoraConfig, inject_adapter_in_model
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("low-rank adaptation", "train") from error
-    backbone.requires_grad_(False)
-    if control == "code":
-        motions = tuple((ahead, left, math.radians(turn)) for ahead, left, turn in actions.values())
-        passage = backbone.config.panorama
-        backbone.attach(
-            ConditioningConfig(
-                codes=len(actions), camera=True, detail=detail, motions=motions, passage=passage
-            )
-        )
-    elif control == "camera":
-        backbone.attach(ConditioningConfig(camera=True, detail=detail))
-    _free_head(backbone)
-    rank = rank or largest_rank(backbone)
-    lora = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=list(TARGETS), bias="none")
-    inject_adapter_in_model(lora, backbone)
-    _free_head(backbone)  # peft has frozen it
-    return rank
-
-
-def _free_head(backbone: VideoBackbone) -> None:
-    backbone.conditioner.requires_grad_(True)
-    if backbone.conditioner.text is not None:
-        # Words the base never heard have random embeddings, which tell them apart; the table is most of the head.
-        backbone.conditioner.text.embed.requires_grad_(False)
-
-
-def largest_rank(backbone: VideoBackbone) -> int:
-    """The rank that keeps adapters and what already requires gradients within `LARGEST_SHARE`; at least 1."""
-    config, total = backbone.config, sum(p.numel() for p in backbone.parameters())
-    head = sum(p.numel() for p in backbone.parameters() if p.requires_grad)
-    per_rank = len(TARGETS) * config.depth * 2 * config.width
-    # The adapters count among all parameters, too.
-    return max(1, int((LARGEST_SHARE * total - head) / (per_rank * (1 - LARGEST_SHARE))))
 
 
 def train_sft(
@@ -144,8 +106,8 @@ def train_sft(
 
     `footage`: the data, where it has been encoded by the same autoencoder already. SplitError for held-out scenes.
     """
-    checkpoint = load_checkpoint(settings.base)
-    backbone, spec, detail = checkpoint.backbone, checkpoint.spec, settings.detail
+    checkpoint, seen = _beginning(settings)
+    spec, detail = checkpoint.spec, settings.detail
     sampler, steps = spec.sampler, settings.sampling_steps
     if steps is not None:
         sampler = replace(sampler, steps=steps, levels=None)
@@ -153,7 +115,7 @@ def train_sft(
         footage = open_footage(
             settings.data,
             checkpoint.vae,
-            backbone.config.panorama,
+            checkpoint.backbone.config.panorama,
             local_device(),
             store=settings.latents,
             detail=detail,
@@ -163,16 +125,18 @@ def train_sft(
         raise InputError("this training looks at pixels; open the footage with its pictures")
     if footage.panoramas is not None and footage.panoramas.shape[-2] != detail * footage.latents.shape[-2]:
         raise InputError(f"panoramas are encoded at {detail} times their size for this training")
-    if dict(footage.actions) != dict(spec.actions):
-        raise InputError("the data has other actions than the base model knows")
+    commands = footage.commands
+    check_data(settings, spec, footage)
     torch.manual_seed(settings.seed)
-    rank = adapt(backbone, settings.control, spec.actions, settings.rank, detail)
+    backbone = fitted(checkpoint.backbone, commands)
+    rank = adapt(backbone, settings.control, spec.actions, settings.rank, detail, commands, settings.full)
     frames, heads = backbone.config.clip_frames, backbone.config.conditioning
     chosen = examples(footage, frames, settings.examples, settings.seed)
     updates = settings.epochs * len(chosen) // settings.batch
     loop = LoopConfig(
         steps=updates, batch=settings.batch, learning_rate=settings.learning_rate,
-        weight_decay=0.0, warmup=min(50, updates // 10 + 1), seed=settings.seed, precision=settings.precision,
+        weight_decay=0.01 if settings.full else 0.0, average=0.998 if settings.full else 0.0,
+        warmup=min(50, updates // 10 + 1), seed=settings.seed, precision=settings.precision,
     )  # fmt: skip
 
     def loss(model: nn.Module, given: StepInput) -> Tensor:
@@ -193,9 +157,12 @@ def train_sft(
         "control": settings.control,
         "clips": [len(footage.codes), len(chosen), settings.dropped, detail, asdict(flow)],
     }
+    if settings.full:
+        about["full"] = [settings.muon, settings.vae and file_hash(settings.vae)]
     vae = checkpoint.vae.to(local_device())
     learner = ClipLoss(backbone, flow, vae.decode if settings.sharpens else None)
-    facts = train(learner, loss, loop, settings.out, progress, about=about)
+    muon = hidden_matrices(learner) if settings.muon else ()
+    facts = train(learner, loss, loop, settings.out, progress, muon, about=about)
     vae.cpu()
     backbone.cpu().eval()
     total = sum(p.numel() for p in backbone.parameters())
@@ -203,30 +170,58 @@ def train_sft(
         "control": settings.control,
         "examples": len(chosen),
         "epochs": settings.epochs,
-        "rank": rank,
+        **({"method": "all weights"} if settings.full else {"rank": rank}),
         "flow": asdict(flow),
         "base": checkpoint.weights_hash,
         "data": list(settings.data),
         "scenes": len(footage.scenes),
-        "styles": styles(footage.scenes),
+        **kinds(footage.scenes),
         "parameters": total,
         "trained_share": round(facts["trained_parameters"] / total, 5),
     }
+    stem = spec.name.removesuffix("-base") if commands is None else "video-table"
+    way, method = ("full", "All weights") if settings.full else ("lora", "Low-rank adaptation")
     adapted = replace(
         spec,
-        name=f"{spec.name.removesuffix('-base')}-lora-{settings.control}",
+        name=f"{stem}-{way}-{settings.control}",
         control=settings.control,
-        summary="a small latent video diffusion transformer, post-trained on actions (LoRA)",
+        actions=footage.actions,
+        vocabulary=None if commands is None else commands.vocabulary,
+        summary=f"a small latent video diffusion transformer, post-trained on actions ({SHORT[way]})",
         sampler=sampler,
-        training_scenes=tuple(sorted({*spec.training_scenes, *footage.scenes})),
-        notes=f"Low-rank adaptation on {len(chosen)} clips with {settings.control} control.",
+        training_scenes=tuple(sorted({*spec.training_scenes, *footage.scenes, *seen})),
+        notes=f"{method} on {len(chosen)} clips with {settings.control} control.",
         extra={**spec.extra, "adaptation": remembered(facts)},
     )
     made = VideoCheckpoint(checkpoint.vae, backbone, adapted)
     facts["weights_hash"] = save_checkpoint(settings.out / "adapted.safetensors", made, half=True)
-    # The same as a small file beside its base.
-    save_adapter(settings.out / "adapter.safetensors", made, checkpoint.weights_hash)
+    if not settings.full:  # the same as a small file beside its base
+        save_adapter(settings.out / "adapter.safetensors", made, checkpoint.weights_hash)
     return facts
+
+
+def _beginning(settings: SupervisedTraining) -> tuple[VideoCheckpoint, list[str]]:
+    """The base with the autoencoder to use, and the scenes that this has seen."""
+    checkpoint = load_checkpoint(settings.base)
+    if settings.vae is None:
+        return checkpoint, []
+    vae, card = load_vae(settings.vae)
+    return replace(checkpoint, vae=vae), card.get("training_scenes", [])
+
+
+def check_data(settings: SupervisedTraining, spec: VideoSpec, footage: Footage) -> None:
+    """InputError for data that does not go with the control or with what the base knows."""
+    commands = footage.commands
+    if (commands is not None) != (settings.control == "vector"):
+        wanted = "demonstrations" if commands is None else "walks through houses"
+        raise InputError(f"--control {settings.control} learns from {wanted}, and this data is none of that")
+    if commands is None and dict(footage.actions) != dict(spec.actions):
+        raise InputError("the data has other actions than the base model knows")
+    if commands is not None and spec.vocabulary != commands.vocabulary and not settings.full:
+        raise InputError(
+            "the base has seen no such commands: train all its weights with --full, or train the base further first, "
+            "with `worldloop train video --start BASE`"
+        )
 
 
 def remembered(facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -256,6 +251,9 @@ def conditions(
 
     Where it is to tell itself which steps are blocked, codes come with the poses that they did lead to.
     """
+    if control == "vector":
+        assert clips.hands is not None
+        return Condition(vectors=clips.commands, before=clips.hands[:, -1]), Condition(vectors=clips.hands)
     if control == "code":
         poses = clips.poses if heads.passage else None
         return Condition(codes=clips.codes, poses=poses), Condition(codes=clips.context_codes)

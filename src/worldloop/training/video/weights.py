@@ -1,4 +1,4 @@
-"""Files of a trained autoencoder: safetensors with its settings and card."""
+"""Files of a trained autoencoder: safetensors with its settings and card, or the video model that it is part of."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from worldloop.core import InputError
-from worldloop.models.video import VAEConfig, VideoVAE
+from worldloop.models.video import VAEConfig, VideoVAE, load_checkpoint
+from worldloop.models.video.checkpoint import PACKAGED
 
 FORMAT = "worldloop-vae-1"
+VIDEO = "worldloop-video-"
+"""How the formats of video models begin."""
 
 
 def save_vae(path: Path, vae: VideoVAE, card: Mapping[str, Any]) -> str:
@@ -35,19 +38,31 @@ def save_vae(path: Path, vae: VideoVAE, card: Mapping[str, Any]) -> str:
 
 
 def file_hash(path: Path) -> str:
-    """16 hex digits that identify a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    """16 hex digits that identify a file, or packaged weights."""
+    return hashlib.sha256(_file(path).read_bytes()).hexdigest()[:16]
+
+
+def _file(path: Path) -> Path:
+    packaged = PACKAGED / f"{path}.safetensors"
+    return path if path.is_file() or len(path.parts) != 1 or not packaged.is_file() else packaged
 
 
 def load_vae(path: str | Path) -> tuple[VideoVAE, dict[str, Any]]:
-    """The autoencoder in evaluation mode, and its card. InputError for a missing, damaged or foreign file."""
-    path = Path(path)
+    """The autoencoder in evaluation mode, and its card. InputError for a missing, damaged or foreign file.
+
+    `path` may be a video model, or the name of a packaged one: then it is its autoencoder, and the card has no more
+    than `training_scenes`.
+    """
+    path = _file(Path(path))
     if not path.is_file():
         raise InputError(f"no autoencoder at {path}; train one with `worldloop train vae`")
     try:
         with safe_open(path, "pt") as file:
             facts = file.metadata() or {}
             state: dict[str, torch.Tensor] = {k: file.get_tensor(k).float() for k in file.keys()}  # noqa: SIM118
+        if str(facts.get("format")).startswith(VIDEO):
+            checkpoint = load_checkpoint(path)
+            return checkpoint.vae.eval(), {"training_scenes": list(checkpoint.spec.training_scenes)}
         if facts.get("format") != FORMAT:
             raise InputError(f"{path} is no autoencoder of worldloop")
         vae = VideoVAE(VAEConfig(**json.loads(facts["config"])))

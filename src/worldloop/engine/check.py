@@ -229,7 +229,7 @@ def lacking(task: Task, model: WorldModel) -> list[str]:
 
 
 def unfit(task: Task, model: WorldModel) -> str | None:
-    """Why a model cannot be asked in a task at all: what follows on "MODEL is left out of TASK"; None if it can.
+    """Why a model cannot be asked in a task at all, as the end of "MODEL is left out of TASK..."; None if it can.
 
     A model may have a method `refuses(vocabulary) -> str | None` that says what plans it cannot answer.
     """

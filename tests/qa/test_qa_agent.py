@@ -239,6 +239,31 @@ def test_trust_follows_what_comes_true(came, trust):
     assert len(memory.checks) == 1 and memory.trust == pytest.approx(trust, abs=0.02)
 
 
+def test_an_imagined_thing_is_looked_at_twice_and_again_only_when_larger():
+    now = situation("Is there a piano in this house?", view({}))
+    memory, seen = HouseMemory(Namer(), None, MemoryConfig()), []
+    look = memory.recogniser.look
+    memory.recogniser.look = lambda p, images, boxes, hfov: seen.extend(boxes) or look(p, images, boxes, hfov)
+
+    async def imagine(box):
+        now.decision += 1
+        return (await memory.imagine(now, imagined({9: ("piano", box)})))[0]
+
+    async def go():
+        await memory.take_in(now)
+        boxes = [(20, 10, 60, 40)] * 5 + [(20, 10, 62, 41), (20, 10, 70, 50), (20, 10, 70, 50)]
+        return [await imagine(box) for box in boxes]
+
+    found = asyncio.run(go())
+    assert [len(f) for f in found] == [1] * 8, "a thing that was not looked at again is still told of"
+    assert [tuple(map(int, b)) for b in seen] == [(20, 10, 60, 40)] * 2 + [(20, 10, 70, 50)]
+    assert found[4][0][1] is found[5][0][1], "the best look so far stands for the others"
+    assert found[7][0][1] is found[6][0][1] and found[6][0][1].area == 2000
+    assert not memory.things, "imagination is no evidence until it is remembered"
+    memory.remember(found)
+    assert len(memory.things[9].imagined) == 3 and not memory.things[9].looks
+
+
 @pytest.mark.parametrize("trusted", [True, False])
 def test_steps_that_are_imagined_to_be_blocked_are_left_out(trusted):
     senses = SimpleNamespace(config=QuestionConfig(), asked=lambda s: parse_question(s.goal.text))

@@ -153,12 +153,14 @@ def plan_jobs(options: argparse.Namespace) -> tuple[list[Job], list[str]]:
     A model that a task cannot show what it reads, or asks what it does not answer, is left out there. InputError when
     it is left out of all.
     """
-    jobs, folders, left_out = [], set(), []
+    jobs: list[Job] = []
+    folders: set[Path] = set()
     limits = Limits(options.time_limit, options.retries)
     task_specs, model_specs = names(options.task), names(options.model)
     if not task_specs or not model_specs:
         raise InputError("name at least one task and one model; see `worldloop list`")
     models = [(m, usable(MODELS.create(m), m)) for m in model_specs]
+    left_out: dict[str, list[str]] = {m: [] for m in model_specs}
     for task_spec in task_specs:
         task = TASKS.create(task_spec)
         agent_spec = options.agent or task.default_agent
@@ -191,16 +193,16 @@ def plan_jobs(options: argparse.Namespace) -> tuple[list[Job], list[str]]:
                 raise InputError(f"{model_spec!r} is named twice for {task_spec!r}")
             folders.add(folder)
             if (reason := unfit(task, model)) is not None:
-                left_out.append(f"{model_spec} is left out of {task.name}{reason}")
+                left_out[model_spec].append(f"{model_spec} is left out of {task.name}{reason}")
                 continue
             jobs.append(Job(task, model, agent, settings, folder))
     for model_spec, model in models:
         if not any(job.model is model for job in jobs):
-            reasons = "; ".join(r for r in left_out if r.startswith(f"{model_spec} is left out"))
             raise InputError(
-                f"{reasons}; no task that was named can show it that, or ask what it answers: choose another task or model"
+                f"{'; '.join(left_out[model_spec])}; no task that was named can show it that, or ask what it answers: "
+                "choose another task or model"
             )
-    return jobs, left_out
+    return jobs, [line for lines in left_out.values() for line in lines]
 
 
 def slug(spec: str) -> str:

@@ -1,6 +1,7 @@
 """Train: `recogniser` (names objects in active recognition), `vae` and `video` (the video model's autoencoder and its
-base, from passive video), `sft` (adaptation of a video model to actions, low-rank or of all weights), `distil` (a video model that samples
-in few steps), `policy` (waypoints for the arm at the table, from demonstrations). The same command goes on where it was stopped.
+base, from passive video), `sft` (adaptation of a video model to actions, low-rank or of all weights), `distil` (a video
+model that samples in few steps), `policy` (waypoints for the arm at the table, from demonstrations). The same command
+goes on where it was stopped.
 """
 
 from __future__ import annotations

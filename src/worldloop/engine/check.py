@@ -12,6 +12,7 @@ import numpy as np
 from worldloop.core import (
     PRIVILEGES,
     Action,
+    Environment,
     Episode,
     InputError,
     ModelCard,
@@ -69,7 +70,8 @@ class CheckReport:
 def check_model(model: WorldModel, scene: str | None = None, horizon: int = 4, count: int = 4) -> CheckReport:
     """Ask a model `count` questions in a scene, alone, together, twice and in another order.
 
-    Without a scene, in a house or at a table, as the model can be asked. Raises InputError for an unknown scene; whatever the model does wrong is reported, not raised.
+    Without a scene, in a house or at a table, as the model can be asked. Raises InputError for an unknown scene;
+    whatever the model does wrong is reported, not raised.
     """
     if not 1 <= horizon <= 1000:
         raise InputError(f"--horizon must lie between 1 and 1000, got {horizon}")
@@ -135,58 +137,62 @@ def check_model(model: WorldModel, scene: str | None = None, horizon: int = 4, c
     return report
 
 
+@dataclass(frozen=True)
+class Surroundings:
+    """Where questions come from: a world, and what is drawn at random in it."""
+
+    world: Environment
+    plan: Callable[[int], Plan]
+    """A random plan of so many actions."""
+    past: Callable[[], tuple[Action, ...]]
+    """The actions before the present."""
+    start: Callable[[], dict[str, Any]]
+    """Where an episode begins."""
+
+
 def make_queries(model: WorldModel, scene: str, horizon: int, count: int) -> list[Query]:
-    """Questions from random places of a house, or after random commands at a table, with all privileges still in them."""
+    """Questions from random places of a house, or after random commands at a table.
+
+    All privileges are still in them.
+    """
+    at = (_table if scene.startswith("tabletop/") else _house)(model.card, scene, generator("check", scene))
+    plans, queries = [at.plan(horizon) for _ in range(count)], []
+    for i, plan in enumerate(plans):
+        observations = [at.world.reset(Episode(f"check-{i}", "check", scene, i, at.start(), {}, 1))]
+        actions = at.past()
+        observations += [at.world.step(a) for a in actions]
+        others = tuple(p for p in plans if p is not plan)
+        queries.append(Query(tuple(observations), actions, plan, i, at.world.simulator(), others))
+    return queries
+
+
+def _house(card: ModelCard, scene: str, rng: np.random.Generator) -> Surroundings:
     from worldloop.actions import NAVIGATION
     from worldloop.envs.house.scenes import load_scene
     from worldloop.envs.house.world import HouseWorld
 
-    if scene.startswith("tabletop/"):
-        return _table_queries(model, scene, horizon, count)
-    reads = model.card.reads
-    around = any(n.startswith("panorama") for n in reads)
-    world = HouseWorld(panorama_height=128 if around else None)
-    nav, rng = load_scene(scene).nav, generator("check", scene)
-    names = [p.name for p in NAVIGATION.primitives if not p.stops]
-    plans = [
-        NAVIGATION.plan([names[i] for i in rng.integers(len(names), size=horizon)]) for _ in range(count)
-    ]
-    queries = []
-    for i, plan in enumerate(plans):
-        start = {"position": list(nav.random_free_point(rng)), "yaw_deg": 22.5 * int(rng.integers(16))}
-        observations = [world.reset(Episode(f"check-{i}", "check", scene, i, start, {}, 1))]
-        actions = [NAVIGATION.plan(["turn_left"]).actions[0]] * (model.card.history - 1)
-        observations += [world.step(a) for a in actions]
-        others = tuple(p for p in plans if p is not plan)
-        queries.append(Query(tuple(observations), tuple(actions), plan, i, world.simulator(), others))
-    return queries
-
-
-def _table_queries(model: WorldModel, scene: str, horizon: int, count: int) -> list[Query]:
-    from worldloop.envs.tabletop.world import TabletopWorld
-
-    reads, rng = model.card.reads, generator("check", scene)
-    world = TabletopWorld(
-        depth=any("depth" in n for n in reads),
-        segmentation=any("segmentation" in n for n in reads),
-        wrist=any(n.startswith("wrist") for n in reads),
+    around = any(n.startswith("panorama") for n in card.reads)
+    nav, moves = load_scene(scene).nav, [p.name for p in NAVIGATION.primitives if not p.stops]
+    return Surroundings(
+        HouseWorld(panorama_height=128 if around else None),
+        lambda length: NAVIGATION.plan([moves[i] for i in rng.integers(len(moves), size=length)]),
+        lambda: NAVIGATION.plan(["turn_left"] * card.history).actions[1:],
+        lambda: {"position": list(nav.random_free_point(rng)), "yaw_deg": 22.5 * int(rng.integers(16))},
     )
+
+
+def _table(card: ModelCard, scene: str, rng: np.random.Generator) -> Surroundings:
+    from worldloop.tasks.manipulation import Manipulation
+
+    world = Manipulation().environment(card.reads)
     box = world.vocabulary
-    low, high = np.array(box.low), np.array(box.high)
 
     def drawn(length: int) -> Plan:
-        rows = rng.uniform(low, high, (length, len(low)))
+        rows = rng.uniform(box.low, box.high, (length, len(box.low)))
         rows[:, 3:5] = 0.0  # the hand stays upright
         return box.plan(rows)
 
-    plans, queries = [drawn(horizon) for _ in range(count)], []
-    for i, plan in enumerate(plans):
-        observations = [world.reset(Episode(f"check-{i}", "check", scene, i, {}, {}, 1))]
-        actions = drawn(max(1, model.card.history - 1)).actions
-        observations += [world.step(a) for a in actions]
-        others = tuple(p for p in plans if p is not plan)
-        queries.append(Query(tuple(observations), actions, plan, i, world.simulator(), others))
-    return queries
+    return Surroundings(world, drawn, lambda: drawn(max(1, card.history - 1)).actions, dict)
 
 
 def usual_scene(model: WorldModel) -> str:

@@ -37,6 +37,15 @@ def replace_file(
         ) from error
 
 
+def replace_text(path: Path, text: str, *, durable: bool = True) -> None:
+    """`replace_file` with text: UTF-8, and line ends as they are."""
+    replace_file(path, lambda draft: _write_text(draft, text), durable=durable)
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8", newline="")
+
+
 def remove_temporaries(folder: Path) -> None:
     """Delete what a killed process left half written directly inside `folder`."""
     for stale in folder.glob(".*.tmp"):

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from worldloop.core import InputError, RunFolderError
-from worldloop.runs.disk import now, remove_temporaries, replace_file
+from worldloop.runs.disk import now, remove_temporaries, replace_text
 from worldloop.runs.fields import canonical
 from worldloop.runs.frames import FrameStore
 from worldloop.runs.journal import JOURNAL_NAME, check_member, read_journal
@@ -187,12 +187,7 @@ class RunWriter:
 
 
 def _save_header(folder: Path, header: RunHeader) -> None:
-    text = json.dumps(header.to_dict(), indent=2) + "\n"
-    replace_file(folder / HEADER_NAME, lambda temporary: _write_text(temporary, text))
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+    replace_text(folder / HEADER_NAME, json.dumps(header.to_dict(), indent=2) + "\n")
 
 
 def _foreign_content(folder: Path) -> str:

@@ -54,9 +54,9 @@ class ClosedLoop:
         task, settings = self.tasks[task_name], self.run_settings(task_name, name, rollouts)
         episodes, folder = select(task, settings), self.out / "runs" / task_name / name
         agent, total, count = self._agent(task), len(episodes), 0
-        wanted = make_header(task, usable(model, name), agent, settings, episodes, {})
-        for kept in self._kept:
-            if kept.complete and kept.header.spec_hash == wanted.spec_hash:
+        if self._kept:
+            wanted = make_header(task, usable(model, name), agent, settings, episodes, {})
+            if (kept := _same(self._kept, wanted)) is not None:
                 return kept
         if (folder / "run.json").exists():
             count = read_run(folder).episodes.num_rows
@@ -114,12 +114,16 @@ def imagined(done: Run) -> float:
     return round(sum(simulated) / len(keys), 3) if keys else 0.0
 
 
+def _same(runs: Sequence[Run], wanted: RunHeader) -> Run | None:
+    """The first complete run that was made in the same way."""
+    return next((r for r in runs if r.complete and r.header.spec_hash == wanted.spec_hash), None)
+
+
 def _matching(runs: Sequence[Run], wanted: RunHeader, folder: str) -> Run:
     task, name = wanted.spec["task"], wanted.spec["model"]
     found = [r for r in runs if (r.header.spec.get("task"), r.header.spec.get("model")) == (task, name)]
-    for candidate in found:
-        if candidate.complete and candidate.header.spec_hash == wanted.spec_hash:
-            return candidate
+    if (same := _same(found, wanted)) is not None:
+        return same
     if not found:
         raise InputError(
             f"{folder} has no run of {name!r} in {task}; leave --reference-runs out to run it here"

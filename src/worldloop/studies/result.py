@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from worldloop.core import InputError, RunFolderError
-from worldloop.runs.disk import replace_file
+from worldloop.runs.disk import replace_text
 from worldloop.runs.lock import FolderLock
 from worldloop.stats import Estimate
 
@@ -164,8 +164,4 @@ def write_text(path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunFolderError(f"could not create {path.parent}: {error.strerror or error}") from error
-
-    def write(draft: Path) -> None:
-        draft.write_text(text, encoding="utf-8")
-
-    replace_file(path, write)
+    replace_text(path, text)

@@ -19,7 +19,7 @@ from typing import Any
 
 from worldloop.core import InputError, WorldloopError
 from worldloop.envs.house.generate import GENERATOR_VERSION
-from worldloop.runs.disk import replace_file
+from worldloop.runs.disk import replace_text
 from worldloop.runs.lock import FolderLock
 from worldloop.training.collect_config import CollectConfig, Shard, plan_shards
 from worldloop.training.collect_house import house_episodes, house_summary
@@ -98,14 +98,7 @@ def _prepare(work: Path, config: CollectConfig) -> None:
         work.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"could not create {work}: {error.strerror}; choose another folder") from error
-    _store(work / "request.json", config.identity)
-
-
-def _store(path: Path, data: Any) -> None:
-    def write(draft: Path) -> None:
-        draft.write_text(json.dumps(data))
-
-    replace_file(path, write)
+    replace_text(work / "request.json", json.dumps(config.identity))
 
 
 def _collect(config: CollectConfig, spec: DatasetSpec, progress: Callable[[int, int], None]) -> None:
@@ -177,7 +170,7 @@ def render_shard(config: CollectConfig, shard: Shard) -> dict[str, Any]:
     work = config.out / _WORK
     episodes = house_episodes if config.env == "house" else table_episodes
     summary = write_shard(config.out, config.spec, shard.place, episodes(config, shard), work)
-    _store(_mark(config.out, shard), summary)
+    replace_text(_mark(config.out, shard), json.dumps(summary))
     return summary
 
 

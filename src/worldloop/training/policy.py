@@ -25,7 +25,7 @@ from worldloop.agents.policy.network import as_tensor
 from worldloop.agents.policy.waypoints import PARTS, goal_numbers, to_commands, to_numbers
 from worldloop.agents.table_sight import read_goal
 from worldloop.core import Goal, InputError
-from worldloop.runs.disk import replace_file
+from worldloop.runs.disk import replace_text
 from worldloop.training.dataset import ActionClips, open_meta
 from worldloop.training.dataset.layout import AHEAD
 from worldloop.training.loop import LoopConfig, StepInput, train
@@ -93,18 +93,14 @@ def load_moments(folders: Sequence[str], share: float, seed: int) -> Moments:
 
 
 def _moments(clips: ActionClips, share: float, seed: int) -> tuple[np.ndarray, ...]:
-    pictures, offsets = clips.to_memory()
-    over = np.zeros(len(pictures), bool)
-    over[1:] = (clips.reached | clips.lost)[:-1]
-    over[offsets[:-1]] = False
+    pictures, _ = clips.to_memory()
     of = np.repeat(np.arange(len(clips)), clips.lengths)
     order = np.random.default_rng(seed).permutation(len(clips))
     apart = np.isin(of, order[: max(1, round(share * len(clips)))])
     goals = np.array([goal_numbers(read_goal(Goal(text))) for text in clips.spec.tasks])
     families = np.array(clips.meta.families)[of]
-    kept = ~over
     found = (pictures, clips.states, goals[clips.tasks], clips.experts, families, apart)
-    return tuple(values[kept] for values in found)
+    return tuple(values[clips.unfinished] for values in found)
 
 
 def train_policy(
@@ -164,8 +160,7 @@ def train_policy(
         "versions": {"worldloop": worldloop.__version__, "torch": torch.__version__},
     }
     card["weights_hash"] = save_policy(settings.out / WEIGHTS, policy, card)
-    text = json.dumps(card, indent=1, ensure_ascii=False) + "\n"
-    replace_file(settings.out / "card.json", lambda path: _put(path, text))
+    replace_text(settings.out / "card.json", json.dumps(card, indent=1, ensure_ascii=False) + "\n")
     return card
 
 
@@ -176,10 +171,6 @@ def _beginning(settings: PolicyTraining) -> tuple[DiffusionPolicy, dict[str, Any
     policy, card = load_policy(settings.start)
     known = {k: card[k] for k in ("what", "data", "steps", "seconds", "start") if k in card}
     return policy.train(), {"start": {"weights_hash": policy_hash(settings.start), **known}}
-
-
-def _put(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
 
 
 def colour_changes(random: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from worldloop.core import InputError
 from worldloop.runs import Run
-from worldloop.runs.disk import replace_file
+from worldloop.runs.disk import replace_text
 from worldloop.view.leaderboard import leaderboard
 from worldloop.view.leaderboard_table import TaskBoard, outcomes, table_columns
 from worldloop.view.report_pictures import Embedded, Encoding, Pictures
@@ -112,11 +112,7 @@ def write_report(
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot make the folder {path.parent}: {error.strerror or error}") from None
-    replace_file(path, lambda temporary: _write(temporary, page), durable=False)
-
-
-def _write(path: Path, page: str) -> None:
-    path.write_text(page, encoding="utf-8", newline="\n")
+    replace_text(path, page, durable=False)
 
 
 def _section(

@@ -109,6 +109,14 @@ class ActionClips:
         """The different scenes, in order of appearance."""
         return tuple(dict.fromkeys(self.meta.scenes))
 
+    @property
+    def unfinished(self) -> np.ndarray:
+        """bool [N], whether something is left to do in each frame of a demonstration."""
+        over = np.zeros(len(self.tasks), bool)
+        over[1:] = (self.reached | self.lost)[:-1]  # said of the frame that a command leads to
+        over[self.offsets[:-1]] = False
+        return ~over
+
     def __len__(self) -> int:
         """The number of episodes."""
         return len(self.meta.lengths)

@@ -75,8 +75,8 @@ def train_autoencoder(
 ) -> dict[str, Any]:
     """Train, store the latents' statistics, measure on pictures kept aside, and write `vae.safetensors`.
 
-    Returns facts for the card: data, loop, `psnr` (dB) and `l1` of reconstructions, `equivariance_error` of latents. SplitError for held-out
-    scenes.
+    Returns facts for the card: data, loop, `psnr` (dB) and `l1` of reconstructions, `equivariance_error` of latents.
+    SplitError for held-out scenes.
     """
     pictures, scenes = load_pictures(settings.data)
     rest = np.random.default_rng(settings.loop.seed).permutation(len(pictures))

@@ -103,12 +103,9 @@ def train_base(
         return model(clips, condition, None, seed).mean()
 
     learner = ClipLoss(backbone, settings.flow)
-    about = (
-        {"start": before["weights_hash"], **{k: before[k] for k in ("vae",) if k in before}}
-        if before
-        else None
-    )
     muon = hidden_matrices(learner) if settings.muon else ()
+    told = (("start", "weights_hash"), ("vae", "vae"))
+    about = {name: before[key] for name, key in told if key in before} or None
     facts = train(learner, loss, settings.loop, settings.out, progress, muon, about)
     if before:
         facts["before"] = before

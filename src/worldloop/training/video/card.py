@@ -19,7 +19,7 @@ from worldloop.core import WorldModel
 from worldloop.metrics import draw_trials, score_model
 from worldloop.models import MODELS
 from worldloop.models.video import VideoModel
-from worldloop.runs.disk import replace_file
+from worldloop.runs.disk import replace_text
 from worldloop.training.dataset.layout import LICENCE as DATA_LICENCE
 from worldloop.training.loop import local_device
 from worldloop.training.video import table_card
@@ -118,9 +118,8 @@ def write_card(
     card = json.loads(json.dumps(card, allow_nan=False, default=str))
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(card, indent=1, ensure_ascii=False) + "\n"
-    replace_file(folder / "card.json", lambda path: _put(path, text))
-    replace_file(folder / "card.md", lambda path: _put(path, markdown(card)))
+    replace_text(folder / "card.json", json.dumps(card, indent=1, ensure_ascii=False) + "\n")
+    replace_text(folder / "card.md", markdown(card))
     return card
 
 
@@ -230,7 +229,3 @@ def _scores(score: Mapping[str, Any] | None) -> str:
 def _mean(values: np.ndarray, digits: int) -> float | None:
     known = values[np.isfinite(values)]
     return round(float(known.mean()), digits) if len(known) else None
-
-
-def _put(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")

@@ -53,19 +53,12 @@ def read_commands(opened: Sequence[ActionClips]) -> Commands:
         box,
         normalised(moves, box),
         normalised(states, box),
-        np.concatenate([_unfinished(c) for c in opened]),
+        np.concatenate([c.unfinished for c in opened]),
         first.spec.tasks,
         np.concatenate([c.tasks for c in opened]),
         poses[0].astype(np.float64),
         first.spec.hfov_deg,
     )
-
-
-def _unfinished(clips: ActionClips) -> np.ndarray:
-    over = np.zeros(len(clips.tasks), bool)
-    over[1:] = (clips.reached | clips.lost)[:-1]  # said of the frame that a command leads to
-    over[clips.offsets[:-1]] = False
-    return ~over
 
 
 def hand_projection(box: Vocabulary, camera: np.ndarray, hfov_deg: float) -> tuple[tuple[float, ...], ...]:

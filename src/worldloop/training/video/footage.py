@@ -73,9 +73,9 @@ def open_footage(
 ) -> Footage:
     """Encode datasets; the latents stay on the device. `store` is a folder that keeps them for the next time.
 
-    `panorama`: whether to encode panoramas, which demonstrations at a table have none of. `pictures` keeps the pictures in memory as well: about 150 kB for each frame of 128 x 128 with its panorama.
-
-    `detail`: how many times panoramas are enlarged first, as `ConditioningConfig.detail` has it.
+    `panorama`: whether to encode panoramas, which demonstrations at a table have none of. `pictures` keeps the
+    pictures in memory as well: about 150 kB for each frame of 128 x 128 with its panorama. `detail`: how many times
+    panoramas are enlarged first, as `ConditioningConfig.detail` has it.
 
     SplitError for held-out scenes, InputError for datasets that do not go together.
     """

@@ -30,7 +30,8 @@ from worldloop.core import (
 from worldloop.envs.house.world import HouseWorld
 from worldloop.tasks.embodied_qa_judges import BEST, JUDGES, Judge, score_of
 from worldloop.tasks.house import PANORAMA_HEIGHT, HouseTask, house_of
-from worldloop.tasks.openeqa import check_walkable, import_openeqa, is_openeqa
+from worldloop.tasks.openeqa import import_openeqa, is_openeqa
+from worldloop.tasks.scans import check_walkable
 
 MOST_STEPS = 250
 """Primitive steps of an episode, whatever the settings."""

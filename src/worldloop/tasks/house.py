@@ -7,9 +7,11 @@ from collections.abc import Collection
 import numpy as np
 
 from worldloop.actions import camera_matrix, intended_path, yaw_of
-from worldloop.core import Environment, Episode, InputError, Observation, Plan, Resource
+from worldloop.core import Budgets, Environment, Episode, InputError, Observation, Plan, Resource
 from worldloop.envs.house.world import HouseWorld
 from worldloop.tasks.episodes import load_episodes
+from worldloop.tasks.scans import check_walkable
+from worldloop.tasks.world_in_world import import_world_in_world, is_world_in_world
 
 PANORAMA_HEIGHT = 128
 """Rows of the panorama when a model reads it: 0.7 pixels of it for one of the front view's."""
@@ -19,6 +21,7 @@ class HouseTask:
     """Base of the tasks that take place in procedural houses."""
 
     name: str
+    budgets: Budgets
     version = "1"
     provides: tuple[str, ...] = (
         *("pose", "collided", "depth", "segmentation"),
@@ -27,8 +30,15 @@ class HouseTask:
     resources: tuple[Resource, ...] = ()
 
     def episodes(self, split: str) -> list[Episode]:
-        """The fixed list of a split, or of an episode file; InputError for an unknown one."""
-        return load_episodes(self.name, split)
+        """The fixed list of a split, or of a file: worldloop's own, or one of World-In-World.
+
+        InputError for any other, and for World-In-World's scans, which need Habitat.
+        """
+        if not (split.endswith(".json") and is_world_in_world(split)):
+            return load_episodes(self.name, split)
+        episodes = import_world_in_world(split, self.name, self.budgets.budget)
+        check_walkable(episodes[0])
+        return episodes
 
     def environment(self, needs: Collection[str] = ()) -> HouseWorld:
         """A house world that renders what is needed and nothing else."""

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from worldloop.core import Episode, InputError, derive_seed
+from worldloop.tasks.scans import OPENEQA_SCENES, read_json, unique
 
-SCENE_PREFIX = "openeqa/"
-"""Scenes of imported episodes are `openeqa/` and the episode history, such as `openeqa/hm3d-v0/000-hm3d-BFRyYbPCCPE`."""
 _OPTIONAL = ("scene_id", "hfov", "start_position", "start_rotation")
-_HABITAT = (
-    "is a scan of OpenEQA; it is walked in with Habitat and the HM3D or ScanNet data, which worldloop does not include. "
-    "Give an environment of your own that knows it, or run the shipped questions (--split val)"
-)
 
 
 def import_openeqa(path: str | Path, budget: int = 36) -> list[Episode]:
@@ -25,20 +19,11 @@ def import_openeqa(path: str | Path, budget: int = 36) -> list[Episode]:
     A-EQA's `scene_id`, `hfov`, `start_position` and `start_rotation`, which are kept in the goal as they stand.
     Raises InputError naming the first item that is not of that form, or an id that comes twice.
     """
-    path = Path(path)
-    try:
-        items = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read the question file {path}: {error.strerror or error}") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not JSON: {error}") from None
+    items = read_json(path)
     if not isinstance(items, list) or not items:
         raise InputError(f"{path}: an OpenEQA file is a list of questions, and not an empty one")
     episodes = [_episode(item, f"{path}: question {i}", budget) for i, item in enumerate(items)]
-    ids = [e.id for e in episodes]
-    if len(set(ids)) != len(ids):
-        raise InputError(f"{path} repeats the id {next(i for i in ids if ids.count(i) > 1)!r}")
-    return episodes
+    return unique(episodes, path)
 
 
 def is_openeqa(path: str | Path) -> bool:
@@ -48,12 +33,6 @@ def is_openeqa(path: str | Path) -> bool:
             return file.read(256).lstrip()[:1] == "["
     except (OSError, UnicodeDecodeError):
         return False
-
-
-def check_walkable(episode: Episode) -> None:
-    """InputError for an episode in a scan that needs Habitat."""
-    if episode.scene.startswith(SCENE_PREFIX):
-        raise InputError(f"episode {episode.id}: {episode.scene.removeprefix(SCENE_PREFIX)!r} {_HABITAT}")
 
 
 def _episode(item: Any, where: str, budget: int) -> Episode:
@@ -75,7 +54,7 @@ def _episode(item: Any, where: str, budget: int) -> Episode:
     return Episode(
         id=item["question_id"],
         task="embodied-qa",
-        scene=SCENE_PREFIX + item["episode_history"],
+        scene=OPENEQA_SCENES + item["episode_history"],
         seed=derive_seed(0, item["question_id"]) % 2**31,
         # The scans' own frames of reference are kept in the goal; this start is not one of them.
         start={"position": [0.0, 0.0], "yaw_deg": 0.0},

@@ -82,12 +82,13 @@ def check_place(place: Mapping[str, Any], where: str) -> None:
     if (
         not isinstance(position, list | tuple)
         or len(position) != 2
-        or not all(map(_finite, (*position, yaw)))
+        or not all(map(finite, (*position, yaw)))
     ):
         raise InputError(f"{where} needs position [x, y] in metres and yaw_deg")
 
 
-def _finite(value: Any) -> bool:
+def finite(value: Any) -> bool:
+    """Whether a value is a number, and neither infinite nor NaN; a truth value is none."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from worldloop.core import Episode, InputError, derive_seed
+from worldloop.tasks.episodes import finite
 from worldloop.tasks.scans import HABITAT_SCENES, read_json, unique
 
 TASKS = ("active-recognition", "image-goal")
@@ -99,10 +100,6 @@ class _Item:
 
     def _numbers(self, name: str, count: int) -> list[float]:
         values = self.fields.get(name)
-        if not isinstance(values, list) or len(values) != count or not all(map(_finite, values)):
+        if not isinstance(values, list) or len(values) != count or not all(map(finite, values)):
             raise InputError(f"{self.where}: {name!r} is {count} numbers")
         return [float(v) for v in values]
-
-
-def _finite(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

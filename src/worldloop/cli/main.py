@@ -13,7 +13,7 @@ from types import ModuleType
 from rich.logging import RichHandler
 
 from worldloop import __version__
-from worldloop.cli import check, collect, compare, listing, run, study, train, view
+from worldloop.cli import check, collect, compare, listing, run, serve, study, train, view
 from worldloop.cli.console import errors
 from worldloop.core import WorldloopError
 
@@ -26,6 +26,7 @@ VERBS: dict[str, ModuleType] = {
     "collect": collect,
     "train": train,
     "study": study,
+    "serve": serve,
 }
 
 

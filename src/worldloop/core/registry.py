@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 from worldloop.core.errors import InputError, WorldloopError
 
 T = TypeVar("T")
+_URLS = ("http://", "https://")
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 
 
@@ -26,7 +27,7 @@ def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:
     spec = spec.strip()
     if not spec:
         raise InputError("an empty component name; see `worldloop list`")
-    if spec.startswith(("http://", "https://")):
+    if spec.startswith(_URLS):
         return spec, {}
     name, _, tail = spec.partition(":")
     settings: dict[str, Any] = {}
@@ -46,8 +47,9 @@ def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:
 class Registry(Generic[T]):
     """Factories by name. A factory may be given as `"module:attribute"` and is then imported when used."""
 
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
+    def __init__(self, kind: str, urls: str = "") -> None:
+        """urls: the name of the component that a URL stands for, as its setting `url`; none by default."""
+        self.kind, self.urls = kind, urls
         self._factories: dict[str, str | Callable[..., T]] = {}
         self._summaries: dict[str, str] = {}
 
@@ -99,6 +101,8 @@ class Registry(Generic[T]):
     def create(self, spec: str, **defaults: Any) -> T:
         """Build the component a spec names; settings in the spec win over `defaults`."""
         name, settings = parse_spec(spec)
+        if self.urls and name.startswith(_URLS):
+            name, settings = self.urls, {"url": name}
         factory = self.factory(name)
         if not callable(factory):
             raise InputError(f"no {self.kind} {spec!r}: it is a {type(factory).__name__}, not a class")

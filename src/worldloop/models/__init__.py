@@ -2,7 +2,7 @@
 
 from worldloop.core import Registry, WorldModel
 
-MODELS: Registry[WorldModel] = Registry("world model")
+MODELS: Registry[WorldModel] = Registry("world model", urls="remote")
 _HERE = "worldloop.models"
 for _name, _where, _summary in (
     ("none", "controls:NoModel", "no imagination: the agent follows its first proposal (baseline)"),
@@ -33,6 +33,7 @@ for _name, _where, _summary in (
         "small video diffusion transformer trained on passive video (weights in the package)",
     ),
     ("video-lora", "video.shipped:lora", "the same, post-trained on actions by LoRA"),
+    ("remote", "remote.client:RemoteModel", "a model behind `worldloop serve`; its URL alone will do"),
 ):
     MODELS.register(_name, f"{_HERE}.{_where}", _summary)
 

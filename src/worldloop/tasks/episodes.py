@@ -79,11 +79,7 @@ def _episode(item: Any, task: str, where: str) -> Episode:
 def check_place(place: Mapping[str, Any], where: str) -> None:
     """InputError unless a place has `position` [x, y] and `yaw_deg`, all finite numbers."""
     position, yaw = place.get("position"), place.get("yaw_deg")
-    if (
-        not isinstance(position, list | tuple)
-        or len(position) != 2
-        or not all(map(finite, (*position, yaw)))
-    ):
+    if not isinstance(position, list | tuple) or len(position) != 2 or not all(map(finite, (*position, yaw))):
         raise InputError(f"{where} needs position [x, y] in metres and yaw_deg")
 
 

@@ -1,0 +1,168 @@
+"""The server: a world model behind HTTP and WebSocket, as an ASGI application."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from worldloop import __version__
+from worldloop.core import MissingExtraError, ModelError, WorldModel
+from worldloop.models.remote import messages
+from worldloop.models.remote.wire import MEDIA_TYPE, VERSION, WireError, pack, unpack
+from worldloop.serving.config import ServeConfig
+from worldloop.serving.hub import BusyError, Hub
+from worldloop.serving.sessions import converse
+
+try:
+    from starlette.applications import Starlette
+    from starlette.exceptions import HTTPException
+    from starlette.requests import ClientDisconnect, Request
+    from starlette.responses import JSONResponse, PlainTextResponse, Response
+    from starlette.routing import Route, WebSocketRoute
+    from starlette.websockets import WebSocket
+except ImportError:
+    raise MissingExtraError("serving a world model", "serve") from None
+
+log = logging.getLogger(__name__)
+BUSY_SECONDS = 1
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def application(model: WorldModel, config: ServeConfig) -> Starlette:
+    """The ASGI application of a model. InputError for one that cannot be served."""
+    hub = Hub(model, config)
+
+    async def spec(request: Request) -> Response:
+        card = messages.card_message(model.card)
+        limits = {"max_request_bytes": config.max_request_bytes, "max_batch": getattr(model, "max_batch", 64)}
+        known = {
+            "protocol": VERSION,
+            "worldloop": __version__,
+            "card": card,
+            "limits": limits,
+            "encodings": ["raw", "png"],
+        }
+        return JSONResponse(known)
+
+    async def rollouts(request: Request) -> Response:
+        data = await _body(request, config.max_request_bytes)
+        queries = await asyncio.to_thread(lambda: messages.read_question(unpack(data)))
+        asking = asyncio.ensure_future(hub.ask(queries))
+        leaving = asyncio.ensure_future(_gone(request))
+        try:
+            # Who has left is not waited for: what has not begun is not simulated.
+            await asyncio.wait((asking, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if not asking.done():
+                hub.counts["abandoned"] += 1
+                return Response(status_code=499)
+            found, timing = asking.result()
+        finally:
+            asking.cancel()
+            leaving.cancel()
+        png = request.headers.get("x-worldloop-encoding", "raw") == "png"
+        body = await asyncio.to_thread(lambda: pack(messages.answer(found, timing), png=png))
+        return Response(body, media_type=MEDIA_TYPE)
+
+    async def health(request: Request) -> Response:
+        return JSONResponse({"status": "ok", "waiting": hub.waiting})
+
+    async def metrics(request: Request) -> Response:
+        values = {**hub.counts, "waiting": hub.waiting, "cache_hits": hub.cache.hits}
+        lines = [f"worldloop_{name} {value}" for name, value in sorted(values.items())]
+        return PlainTextResponse("\n".join(lines) + "\n")
+
+    async def sessions(socket: WebSocket) -> None:
+        if not _admitted(socket.headers.get("authorization", ""), config.token):
+            await socket.close(4401, "a token is needed")
+            return
+        await converse(socket, hub)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        hub.close()
+
+    def guarded(endpoint: Endpoint) -> Endpoint:
+        async def call(request: Request) -> Response:
+            if not _admitted(request.headers.get("authorization", ""), config.token):
+                return _error(401, "token", "a token is needed: Authorization: Bearer TOKEN")
+            reply = await _told(endpoint, request)
+            hub.counts[f"replies_{reply.status_code}"] += 1
+            return reply
+
+        return call
+
+    async def refused(request: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        return _error(status, "request", f"{request.method} {request.url.path[:100]} is not known here")
+
+    routes = [
+        Route("/v1/spec", guarded(spec)),
+        Route("/v1/rollouts", guarded(rollouts), methods=["POST"]),
+        Route("/v1/metrics", guarded(metrics)),
+        Route("/v1/health", health),
+        WebSocketRoute("/v1/sessions", sessions),
+    ]
+    return Starlette(routes=routes, lifespan=lifespan, exception_handlers={404: refused, 405: refused})
+
+
+async def _told(endpoint: Endpoint, request: Request) -> Response:
+    """The reply of an endpoint; of its failure, one that says whether to ask again."""
+    try:
+        return await endpoint(request)
+    except TooLargeError as error:
+        return _error(413, "size", str(error))
+    except WireError as error:
+        return _error(400, "message", str(error))
+    except BusyError as error:
+        return _error(503, "busy", str(error), BUSY_SECONDS)
+    except TimeoutError:
+        return _error(504, "time", "the time limit of this server has passed")
+    except ClientDisconnect:
+        return Response(status_code=499)
+    except ModelError as error:
+        return _error(422, "model", str(error))
+    except Exception as error:
+        log.exception("a request failed")
+        return _error(500, "fault", type(error).__name__)
+
+
+class TooLargeError(Exception):
+    """A body beyond the limit."""
+
+
+async def _body(request: Request, most: int) -> bytes:
+    said = request.headers.get("content-length", "")
+    too_large = TooLargeError(f"a request has at most {most} bytes")
+    if said.isdigit() and int(said) > most:
+        raise too_large
+    pieces, size = [], 0
+    async for piece in request.stream():
+        size += len(piece)
+        if size > most:
+            raise too_large
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+async def _gone(request: Request) -> None:
+    """Ends when the client has left."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _admitted(header: str, token: str) -> bool:
+    kind, _, shown = header.partition(" ")
+    return not token or (
+        kind.lower() == "bearer" and hmac.compare_digest(shown.strip().encode(), token.encode())
+    )
+
+
+def _error(status: int, kind: str, message: str, pause: int | None = None) -> Response:
+    headers = {"Retry-After": str(pause)} if pause else None
+    body: dict[str, Any] = {"error": {"kind": kind, "message": message[:1000]}}
+    return JSONResponse(body, status, headers)

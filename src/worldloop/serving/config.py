@@ -1,0 +1,52 @@
+"""Settings of a server."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+
+from worldloop.core import InputError
+
+
+@dataclass(frozen=True)
+class ServeConfig:
+    """Where a server listens, who may ask, and how much at once."""
+
+    host: str = "127.0.0.1"
+    port: int = 8765
+    token: str = ""
+    """Everybody who asks must show it; the empty one lets everybody in, from this machine only."""
+    max_request_bytes: int = 256 * 2**20
+    time_limit: float = 600.0
+    """Seconds that a request may take, waiting included."""
+    max_waiting: int = 512
+    """Candidates that may wait; whoever comes then is told to come again."""
+    cache_megabytes: int = 512
+    """Rollouts that are kept in memory, so that a question that is asked again is not simulated again."""
+    max_sessions: int = 256
+    """Over all connections."""
+    drain_seconds: float = 30.0
+    """How long questions may take to end when the server is told to."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise InputError(f"a port is a number from 0 to 65535, not {self.port}")
+        if self.token and not re.fullmatch(r"[!-~]{8,}", self.token):
+            raise InputError("a token has at least 8 visible ASCII characters and no spaces")
+        if not self.token and not _loopback(self.host):
+            raise InputError(
+                f"{self.host} can be reached from other machines: set a token (--token-env NAME), or serve on 127.0.0.1"
+            )
+        sizes = (self.max_request_bytes, self.time_limit, self.max_waiting, self.max_sessions)
+        if min(*sizes) <= 0 or self.cache_megabytes < 0 or self.drain_seconds < 0:
+            raise InputError("limits of a server are positive")
+
+
+def _loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

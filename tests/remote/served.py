@@ -1,0 +1,102 @@
+"""A server in a thread, and models to put behind it."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+
+import numpy as np
+import uvicorn
+
+from worldloop.actions import NAVIGATION
+from worldloop.core import ModelCard, Observation, Query, Rollout
+from worldloop.serving import ServeConfig, application
+
+
+class Shift:
+    """Moves the picture by the seed and the number of the action; remembers how it was asked."""
+
+    def __init__(self, seconds: float = 0.0, fails: bool = False, history: int = 2) -> None:
+        self.card = ModelCard("shift", "a test model", "code", reads=("panorama",), history=history)
+        self.seconds, self.fails = seconds, fails
+        self.batches: list[int] = []
+
+    def simulate(self, queries):
+        self.batches.append(len(queries))
+        time.sleep(self.seconds)
+        if self.fails:
+            raise RuntimeError("a weight is missing")
+        return [self.rollout(q) for q in queries]
+
+    def rollout(self, query: Query) -> Rollout:
+        box, frames = query.plan.vocabulary, []
+        for i, action in enumerate(query.plan.actions):
+            by = query.seed + i + box.index(action) + len(query.history)
+            rgb = np.roll(query.history[-1].rgb, by, axis=1)
+            pose = np.eye(4) if i % 2 else None
+            frames.append(Observation(rgb, pose=pose, text=f"{i}", extra={"collided": np.array(i == 1)}))
+        return Rollout(tuple(frames), reward=np.arange(len(frames), dtype=np.float32))
+
+
+@contextlib.contextmanager
+def serving(model, **settings):
+    """The URL of a server."""
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", 0))
+    app = application(model, ServeConfig(**settings))
+    config = uvicorn.Config(
+        app, log_level="error", access_log=False, lifespan="on", timeout_graceful_shutdown=5
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(20)
+        listening.close()
+
+
+def queries(count: int = 3, size: int = 16, histories: int = 1) -> list[Query]:
+    """Questions with `count` plans for each of some histories."""
+    rng, out = np.random.default_rng(0), []
+    for h in range(histories):
+
+        def seen() -> Observation:
+            rgb = rng.integers(0, 255, (size, size, 3), dtype=np.uint8)
+            around = rng.integers(0, 255, (size, 2 * size, 3), dtype=np.uint8)
+            return Observation(rgb, panorama=around, text="a house")
+
+        history = (seen(), seen())
+        for i in range(count):
+            names = rng.choice(["move_forward", "turn_left", "turn_right"], 4)
+            plan = NAVIGATION.plan([str(n) for n in names])
+            out.append(Query(history, NAVIGATION.plan(["turn_left"]).actions, plan, 10 * h + i))
+    return out
+
+
+def same(a: Rollout, b: Rollout) -> bool:
+    """Whether two rollouts agree in all but the time they took."""
+
+    def equal(x, y) -> bool:
+        if x is None or y is None:
+            return x is y
+        return np.asarray(x).dtype == np.asarray(y).dtype and np.array_equal(x, y)
+
+    names = ("rgb", "panorama", "depth", "segmentation", "pose")
+    return (
+        len(a.frames) == len(b.frames)
+        and all(equal(getattr(a, n), getattr(b, n)) for n in ("reward", "done", "latent"))
+        and all(
+            all(equal(getattr(f, n), getattr(g, n)) for n in names)
+            and (f.text, f.hfov_deg) == (g.text, g.hfov_deg)
+            and f.extra.keys() == g.extra.keys()
+            and all(equal(v, g.extra[k]) for k, v in f.extra.items())
+            for f, g in zip(a.frames, b.frames)
+        )
+    )

@@ -18,13 +18,20 @@ from worldloop.serving import ServeConfig, application
 class Shift:
     """Moves the picture by the seed and the number of the action; remembers how it was asked."""
 
-    def __init__(self, seconds: float = 0.0, fails: bool = False, history: int = 2) -> None:
+    def __init__(
+        self, seconds: float = 0.0, fails: bool = False, history: int = 2, gate: bool = False
+    ) -> None:
         self.card = ModelCard("shift", "a test model", "code", reads=("panorama",), history=history)
         self.seconds, self.fails = seconds, fails
         self.batches: list[int] = []
+        self.entered, self.gate = threading.Event(), threading.Event()
+        if not gate:
+            self.gate.set()
 
     def simulate(self, queries):
         self.batches.append(len(queries))
+        self.entered.set()
+        self.gate.wait(60)
         time.sleep(self.seconds)
         if self.fails:
             raise RuntimeError("a weight is missing")

@@ -120,35 +120,39 @@ def test_requests_that_are_refused(url):
         assert httpx2.post(small + "/v1/rollouts", content=pieces).status_code == 413
 
 
-def test_too_much_at_once_and_too_slow():
-    with serving(Shift(seconds=0.5), max_waiting=2) as address, ThreadPoolExecutor(2) as pool:
-        bodies = [pack(messages.question(queries(2, histories=2)[i : i + 2])) for i in (0, 2)]
-        replies = list(
-            pool.map(lambda b: httpx2.post(address + "/v1/rollouts", content=b, timeout=9), bodies)
-        )
-        assert sorted(r.status_code for r in replies) == [200, 503]
-        assert next(r for r in replies if r.status_code == 503).headers["retry-after"] == "1"
-    with serving(Shift(seconds=0.5), time_limit=0.1) as address:
-        assert httpx2.post(address + "/v1/rollouts", content=bodies[0], timeout=9).status_code == 504
+def test_too_much_at_once():
+    model, bodies = (
+        Shift(gate=True),
+        [pack(messages.question(queries(2, histories=2)[i : i + 2])) for i in (0, 2)],
+    )
+    with serving(model, max_waiting=2) as address, ThreadPoolExecutor(1) as pool:
+        first = pool.submit(httpx2.post, address + "/v1/rollouts", content=bodies[0], timeout=60)
+        assert model.entered.wait(60)
+        second = httpx2.post(address + "/v1/rollouts", content=bodies[1], timeout=60)
+        model.gate.set()
+        assert first.result().status_code == 200
+    assert second.status_code == 503 and second.headers["retry-after"] == "1"
+
+
+def test_too_slow():
+    model, body = Shift(gate=True), pack(messages.question(queries(1)))
+    with serving(model, time_limit=0.1) as address:
+        assert httpx2.post(address + "/v1/rollouts", content=body, timeout=60).status_code == 504
+        model.gate.set()
 
 
 def test_who_leaves_is_not_simulated_for():
-    model = Shift(seconds=0.3)
-    with serving(model) as address:
-        bodies = [pack(messages.question(queries(1, histories=3)[i : i + 1])) for i in range(3)]
-
-        def post(body, patience):
-            try:
-                return httpx2.post(address + "/v1/rollouts", content=body, timeout=patience).status_code
-            except httpx2.TimeoutException:
-                return None
-
-        with ThreadPoolExecutor(3) as pool:
-            first = pool.submit(post, bodies[0], 9)
-            time.sleep(0.1)
-            impatient = pool.submit(post, bodies[1], 0.1)
-            assert first.result() == 200 and impatient.result() is None
-        time.sleep(0.5)
+    model, bodies = Shift(gate=True), [pack(messages.question([q])) for q in queries(1, histories=2)]
+    with serving(model) as address, ThreadPoolExecutor(1) as pool:
+        first = pool.submit(httpx2.post, address + "/v1/rollouts", content=bodies[0], timeout=60)
+        assert model.entered.wait(60)
+        with pytest.raises(httpx2.TimeoutException):
+            httpx2.post(address + "/v1/rollouts", content=bodies[1], timeout=0.5)
+        while "worldloop_abandoned 1" not in httpx2.get(address + "/v1/metrics").text:
+            time.sleep(0.05)
+        model.gate.set()
+        assert first.result().status_code == 200
+        RemoteModel(address).simulate(queries(1))
     assert sum(model.batches) == 1
 
 
@@ -229,11 +233,12 @@ def test_what_keeps_failing_is_given_up(hostile):
 
 
 def test_a_deadline_is_kept():
-    with serving(Shift(seconds=3)) as address:
-        started = time.monotonic()
+    model = Shift(gate=True)
+    with serving(model) as address:
+        remote = RemoteModel(address, timeout=0.3)
         with pytest.raises(ServerError, match="no answer"):
-            RemoteModel(address, timeout=0.3).simulate(queries(1))
-        assert time.monotonic() - started < 2
+            remote.simulate(queries(1))
+        model.gate.set()
 
 
 def test_nobody_is_there():

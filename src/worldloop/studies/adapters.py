@@ -107,6 +107,8 @@ class Workshop:
         training = self._training(folder, examples, control or self.settings.control)
         asked = self._identity(training)
         before = _read(folder / ASKED)
+        if before is not None:
+            before = {k: v for k, v in before.items() if v is not None and v is not False}
         if before is None and (folder / CHECKPOINT).exists():
             raise InputError(
                 f"{folder} holds a training of unknown settings; choose another --out, or delete it"
@@ -168,7 +170,8 @@ class Workshop:
         ]
         own = asdict(replace(training, base=self.base.weights_hash, data=tuple(data)))
         del own["out"], own["latents"]
-        return dict(json.loads(json.dumps(own)))
+        # A setting that is off is left out, so that one which is new does not disown what was trained without it.
+        return {k: v for k, v in json.loads(json.dumps(own)).items() if v is not None and v is not False}
 
 
 def open_model(path: str | Path, device: str = "auto") -> VideoModel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import threading
@@ -47,14 +48,51 @@ class Shift:
         return Rollout(tuple(frames), reward=np.arange(len(frames), dtype=np.float32))
 
 
+class Faulty:
+    """An application whose every n-th answers fail: with status 500, cut off in the middle, or late."""
+
+    def __init__(self, app) -> None:
+        self.app, self.asked = app, 0
+        self.faults: list[str] = []
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] != "http" or scope["method"] != "POST":
+            await self.app(scope, receive, send)
+            return
+        self.asked += 1
+        fault = "500" if self.asked % 7 == 3 else "cut off" if self.asked % 11 == 5 else ""
+        fault = fault or ("late" if self.asked % 13 == 2 else "")
+        if fault:
+            self.faults.append(fault)
+        if fault == "500":
+            while (await receive()).get("more_body"):
+                pass
+            await send({"type": "http.response.start", "status": 500, "headers": []})
+            await send({"type": "http.response.body", "body": b"oh"})
+            return
+        if fault == "late":
+            await asyncio.sleep(0.3)
+
+        async def halved(message):
+            if fault == "cut off" and message["type"] == "http.response.body":
+                await send(
+                    {**message, "body": message["body"][: len(message["body"]) // 2], "more_body": False}
+                )
+            else:
+                await send(message)
+
+        await self.app(scope, receive, halved)
+
+
 @contextlib.contextmanager
-def serving(model, **settings):
+def serving(model, port: int = 0, wrap=lambda app: app, **settings):
     """The URL of a server."""
     listening = socket.socket()
-    listening.bind(("127.0.0.1", 0))
-    app = application(model, ServeConfig(**settings))
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind(("127.0.0.1", port))
+    app = wrap(application(model, ServeConfig(**settings)))
     config = uvicorn.Config(
-        app, log_level="error", access_log=False, lifespan="on", timeout_graceful_shutdown=5
+        app, log_level="critical", access_log=False, lifespan="on", timeout_graceful_shutdown=5
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)

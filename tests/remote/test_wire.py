@@ -33,6 +33,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(ARRAYS)
 def test_arrays_come_back_to_the_bit(array):
     back = unpack(pack({"a": array}))["a"]
@@ -47,7 +48,7 @@ def test_pictures_come_back_to_the_bit_as_png():
     assert np.array_equal(back["rgb"], rgb) and np.array_equal(back["pose"], np.eye(4))
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_message_or_refused(data):
     try:
@@ -59,7 +60,7 @@ def test_any_bytes_are_a_message_or_refused(data):
             read(message)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(VALUES, st.sampled_from(["contexts", "candidates", "version"]), st.data())
 def test_questions_with_anything_in_them_are_read_or_refused(value, name, data):
     message = messages.question(queries(2, 4))

@@ -30,7 +30,7 @@ from worldloop.models.remote.checks import (
     version,
     whole,
 )
-from worldloop.models.remote.wire import VERSION, WireError
+from worldloop.models.remote.wire import VERSION, Stack, WireError
 
 ARRAYS = ("rgb", "panorama", "depth", "segmentation", "pose")
 HEADS = ("reward", "done", "latent")
@@ -198,7 +198,7 @@ def _column(values: list[Any]) -> Any:
     if all(a is None for a in arrays):
         return None
     if len({(a.dtype, a.shape) if a is not None else None for a in arrays}) == 1:
-        return np.stack(arrays)  # type: ignore[arg-type]
+        return Stack(arrays)  # type: ignore[arg-type]
     return arrays
 
 

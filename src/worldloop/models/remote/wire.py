@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,21 +25,65 @@ class WireError(WorldloopError):
     """Bytes that are no message of this protocol."""
 
 
+@dataclass(frozen=True)
+class Stack:
+    """Arrays of one shape and type that stand in a message as one array, without being copied together first."""
+
+    arrays: Sequence[np.ndarray]
+
+
 def pack(message: Any, *, png: bool = False) -> bytes:
-    """A message as bytes; arrays may stand anywhere in it.
+    """A message as bytes; arrays, and a `Stack` of them, may stand anywhere in it.
 
-    png: pictures (uint8 [...,H,W,3]) are compressed without loss, which is smaller and slower.
+    png: pictures (uint8 [...,H,W,3]) are compressed without loss, which is smaller and slower. TypeError for what has no
+    place in a message.
     """
-    msgpack = _msgpack()
+    pieces: list[bytes | memoryview] = []
+    _walk(message, pieces, _msgpack().Packer(), png)
+    return b"".join(pieces)  # the only copy that is made of an array
 
-    def coded(value: Any) -> Any:
-        if isinstance(value, np.ndarray):
-            return _picture(value) if png and _is_picture(value) else _array(value)
-        if isinstance(value, np.generic):
-            return value.item()
-        raise TypeError(f"{type(value).__name__} has no place in a message")
 
-    return msgpack.packb(message, default=coded)  # type: ignore[no-any-return]
+def _walk(value: Any, pieces: list[bytes | memoryview], packer: Any, png: bool) -> None:
+    if isinstance(value, dict):
+        pieces.append(packer.pack_map_header(len(value)))
+        for key, inner in value.items():
+            pieces.append(packer.pack(key))
+            _walk(inner, pieces, packer, png)
+    elif isinstance(value, list | tuple):
+        pieces.append(packer.pack_array_header(len(value)))
+        for inner in value:
+            _walk(inner, pieces, packer, png)
+    elif isinstance(value, np.ndarray):
+        _walk_array([value], value.shape, pieces, packer, png)
+    elif isinstance(value, Stack):
+        _walk_array(value.arrays, (len(value.arrays), *value.arrays[0].shape), pieces, packer, png)
+    else:
+        pieces.append(packer.pack(value.item() if isinstance(value, np.generic) else value))
+
+
+def _walk_array(
+    arrays: Sequence[np.ndarray],
+    shape: tuple[int, ...],
+    pieces: list[bytes | memoryview],
+    packer: Any,
+    png: bool,
+) -> None:
+    dtype, size = arrays[0].dtype.newbyteorder("<"), sum(a.nbytes for a in arrays)
+    if dtype.kind not in _KINDS:
+        raise TypeError(f"arrays of {dtype} have no place in a message")
+    if png and dtype == np.uint8 and len(shape) >= 3 and shape[-1] == 3 and size:
+        files = [_png(image) for array in arrays for image in array.reshape(-1, *shape[-3:])]
+        _walk({"shape": list(shape), "png": files}, pieces, packer, png)
+        return
+    if size >= 2**32:
+        raise TypeError("an array in a message has less than 4 GiB")
+    pieces.append(packer.pack_map_header(3))
+    for part in ("dtype", dtype.str, "shape", list(shape), "data"):
+        pieces.append(packer.pack(part))
+    pieces.append(b"\xc6" + size.to_bytes(4, "big"))  # msgpack's bin 32
+    for array in arrays:
+        if array.size:
+            pieces.append(np.ascontiguousarray(array.reshape(-1), dtype).view(np.uint8).data)
 
 
 def unpack(data: bytes) -> Any:
@@ -51,27 +97,12 @@ def unpack(data: bytes) -> Any:
         raise WireError(f"no message: {type(error).__name__}: {str(error)[:200]}") from None
 
 
-def _array(value: np.ndarray) -> dict[str, Any]:
-    if value.dtype.kind not in _KINDS:
-        raise TypeError(f"arrays of {value.dtype} have no place in a message")
-    flat = np.ascontiguousarray(value.reshape(-1), value.dtype.newbyteorder("<"))
-    data = flat.view(np.uint8).data if flat.size else b""
-    return {"dtype": flat.dtype.str, "shape": list(value.shape), "data": data}
-
-
-def _is_picture(value: np.ndarray) -> bool:
-    return value.dtype == np.uint8 and value.ndim >= 3 and value.shape[-1] == 3 and value.size > 0
-
-
-def _picture(value: np.ndarray) -> dict[str, Any]:
+def _png(image: np.ndarray) -> bytes:
     from PIL import Image
 
-    files = []
-    for image in value.reshape(-1, *value.shape[-3:]):
-        file = io.BytesIO()
-        Image.fromarray(image).save(file, "PNG", compress_level=1)
-        files.append(file.getvalue())
-    return {"shape": list(value.shape), "png": files}
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "PNG", compress_level=1)
+    return file.getvalue()
 
 
 def _decoded(item: dict[str, Any]) -> Any:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass
 
 from worldloop.core import InputError
+from worldloop.core.network import loopback
 
 
 @dataclass(frozen=True)
@@ -34,19 +34,10 @@ class ServeConfig:
             raise InputError(f"a port is a number from 0 to 65535, not {self.port}")
         if self.token and not re.fullmatch(r"[!-~]{8,}", self.token):
             raise InputError("a token has at least 8 visible ASCII characters and no spaces")
-        if not self.token and not _loopback(self.host):
+        if not self.token and not loopback(self.host):
             raise InputError(
                 f"{self.host} can be reached from other machines: set a token (--token-env NAME), or serve on 127.0.0.1"
             )
         sizes = (self.max_request_bytes, self.time_limit, self.max_waiting, self.max_sessions)
         if min(*sizes) <= 0 or self.cache_megabytes < 0 or self.drain_seconds < 0:
             raise InputError("limits of a server are positive")
-
-
-def _loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import math
 import urllib.parse
 from collections.abc import Mapping
@@ -167,14 +166,3 @@ def check_url(url: str) -> None:
             "agent vlm: base_url has no user, password, query or fragment; a key is given in the environment "
             "variable that key_env names"
         )
-
-
-def loopback(url: str) -> bool:
-    """Whether an address is of this very machine."""
-    host = urllib.parse.urlsplit(url).hostname or ""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

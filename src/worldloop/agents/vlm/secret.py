@@ -10,8 +10,9 @@ import urllib.parse
 from dataclasses import asdict
 from typing import Any
 
-from worldloop.agents.vlm.config import VlmConfig, loopback
+from worldloop.agents.vlm.config import VlmConfig
 from worldloop.core import InputError
+from worldloop.core.network import in_the_clear
 
 MASK = "[key]"
 SHORTEST = 8
@@ -53,7 +54,7 @@ class Secret:
         """
         key = os.environ.get(config.key_env, "").strip() if config.key_env else ""
         secret = cls(key)
-        if key and config.base_url.startswith("http://") and not loopback(config.base_url):
+        if key and in_the_clear(config.base_url):
             raise InputError(
                 f"the key of {config.key_env} would go to another machine unencrypted; use https, or key_env= to "
                 "send none"

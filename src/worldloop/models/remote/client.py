@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from worldloop.core import InputError, MissingExtraError, ModelCard, ModelError, Query, Rollout, ServerError
+from worldloop.core.network import in_the_clear
 from worldloop.models.remote import messages
 from worldloop.models.remote.wire import MEDIA_TYPE, VERSION, WireError, pack, unpack
 
@@ -55,7 +56,10 @@ class RemoteModel:
             )
         self.url, self.timeout, self.retries, self.lanes = url.rstrip("/"), timeout, retries, lanes
         self._png = encoding == "png"
-        self._client = _client(os.environ.get(token_env, "").strip(), lanes)
+        token = os.environ.get(token_env, "").strip()
+        if token and in_the_clear(self.url):
+            log.warning("the token of %s goes to %s unencrypted; https would hide it", token_env, self.url)
+        self._client = _client(token, lanes)
         spec = self._spec()
         try:
             self._card = messages.read_card(spec.get("card"))

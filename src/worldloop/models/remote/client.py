@@ -7,12 +7,14 @@ import logging
 import os
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
-from worldloop.core import InputError, MissingExtraError, ModelCard, ModelError, Query, Rollout, ServerError
+from worldloop.core import InputError, ModelCard, ModelError, Query, Rollout, ServerError
 from worldloop.core.network import in_the_clear
 from worldloop.models.remote import messages
+from worldloop.models.remote.connections import NETWORK_ERRORS, Connections, Reply
 from worldloop.models.remote.wire import MEDIA_TYPE, VERSION, WireError, pack, unpack
 
 log = logging.getLogger(__name__)
@@ -59,7 +61,10 @@ class RemoteModel:
         token = os.environ.get(token_env, "").strip()
         if token and in_the_clear(self.url):
             log.warning("the token of %s goes to %s unencrypted; https would hide it", token_env, self.url)
-        self._client = _client(token, lanes)
+        try:
+            self._connections = Connections(self.url, token)
+        except ValueError as error:
+            raise InputError(f"{self.url[:80]!r} is no address of a server: {error}") from None
         spec = self._spec()
         try:
             self._card = messages.read_card(spec.get("card"))
@@ -81,14 +86,14 @@ class RemoteModel:
         body = pack(messages.question(queries), png=self._png)
         headers = {"Content-Type": MEDIA_TYPE, "X-Worldloop-Encoding": "png" if self._png else "raw"}
 
-        def read(data: bytes) -> list[Rollout]:
+        def read(data: bytearray) -> list[Rollout]:
             return messages.read_answer(unpack(data), len(queries))
 
-        return self._asked("POST", "/v1/rollouts", read, content=body, headers=headers)  # type: ignore[no-any-return]
+        return self._asked("POST", "/v1/rollouts", read, body, headers)  # type: ignore[no-any-return]
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        self._connections.close()
 
     def _spec(self) -> dict[str, Any]:
         spec = self._asked("GET", "/v1/spec", json.loads)
@@ -97,7 +102,14 @@ class RemoteModel:
             raise ServerError(f"{self.url} speaks protocol {told!r}; this client speaks {VERSION}")
         return spec
 
-    def _asked(self, method: str, path: str, read: Any, **request: Any) -> Any:
+    def _asked(
+        self,
+        method: str,
+        path: str,
+        read: Callable[[bytearray], Any],
+        body: bytes | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> Any:
         """What `read` makes of the reply, tried again while that may help."""
         ends, problem = time.monotonic() + self.timeout, ""
         for number in range(1 + self.retries):
@@ -106,17 +118,17 @@ class RemoteModel:
                 break
             pause = min(FIRST_PAUSE * 2**number, LONGEST_PAUSE) * (0.5 + random.random())
             try:
-                reply = self._client.request(method, self.url + path, timeout=left, **request)
-                if reply.status_code == 200:
-                    return read(reply.content)
+                reply = self._connections.request(method, path, body, headers, left)
+                if reply.status == 200:
+                    return read(reply.body)
                 problem = _refusal(reply)
-                if reply.status_code not in PASSING:
-                    kind = ModelError if reply.status_code == 422 else ServerError
+                if reply.status not in PASSING:
+                    kind = ModelError if reply.status == 422 else ServerError
                     raise kind(f"{self.url}: {problem}")
                 pause = _retry_after(reply.headers.get("retry-after"), pause)
             except (WireError, ValueError) as error:
                 problem = f"no usable reply: {error}"
-            except _network_errors() as error:
+            except NETWORK_ERRORS as error:
                 problem = f"{type(error).__name__}: {error}"
             if number < self.retries:
                 pause = min(pause, max(0.0, ends - time.monotonic()))
@@ -127,13 +139,13 @@ class RemoteModel:
         )
 
 
-def _refusal(reply: Any) -> str:
+def _refusal(reply: Reply) -> str:
     try:
-        said = reply.json()["error"]["message"]
-    except (ValueError, KeyError, TypeError):
-        said = reply.text[:200]
-    advice = f"; set {TOKEN_ENV} to the server's token" if reply.status_code == 401 else ""
-    return f"status {reply.status_code}: {' '.join(str(said).split())[:400]}{advice}"
+        said = json.loads(reply.body)["error"]["message"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        said = reply.body[:200].decode("utf-8", "replace")
+    advice = f"; set {TOKEN_ENV} to the server's token" if reply.status == 401 else ""
+    return f"status {reply.status}: {' '.join(str(said).split())[:400]}{advice}"
 
 
 def _retry_after(value: str | None, otherwise: float) -> float:
@@ -141,20 +153,3 @@ def _retry_after(value: str | None, otherwise: float) -> float:
         return min(max(float(value or ""), 0.0), LONGEST_PAUSE)
     except ValueError:
         return otherwise
-
-
-def _client(token: str, lanes: int) -> Any:
-    try:
-        import httpx2
-    except ImportError:
-        raise MissingExtraError("a remote world model", "remote") from None
-    headers = {"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {token}"} if token else {})
-    limits = httpx2.Limits(max_connections=lanes, max_keepalive_connections=lanes)
-    # No proxies from the environment: the token goes where the user said, and nowhere else.
-    return httpx2.Client(headers=headers, limits=limits, trust_env=False, follow_redirects=False)
-
-
-def _network_errors() -> tuple[type[Exception], ...]:
-    import httpx2
-
-    return (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError)

@@ -86,7 +86,7 @@ def _walk_array(
             pieces.append(np.ascontiguousarray(array.reshape(-1), dtype).view(np.uint8).data)
 
 
-def unpack(data: bytes) -> Any:
+def unpack(data: bytes | bytearray) -> Any:
     """The message; its arrays are read-only. WireError for anything else."""
     msgpack = _msgpack()
     try:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from worldloop.core import InputError
 from worldloop.tasks import TASKS
-from worldloop.tasks.world_in_world import import_world_in_world, is_world_in_world
+from worldloop.tasks.world_in_world import _Item, import_world_in_world, is_world_in_world
 
 RECOGNITION = {
     "scene_id": "mp3d/made-up/made-up.glb", "episode_id": 7, "difficulty": "hard", "target_categrory": "chair",
@@ -32,19 +32,19 @@ def written(folder, data):
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
-def test_recognition_is_read(tmp_path, wrapped):
+def test_recognition_is_read(wrapped):
     items = [RECOGNITION, {**RECOGNITION, "episode_id": 8}]
-    path = written(tmp_path, {"episodes": items} if wrapped else items)
-    first, second = import_world_in_world(path, "active-recognition", 10)
+    data = {"episodes": items} if wrapped else items
+    first, second = import_world_in_world(data, "a file", "active-recognition", 10)
     assert (first.scene, first.budget) == ("habitat/mp3d/made-up/made-up.glb", 10)
     assert first.id != second.id and first.seed != second.seed
     assert first.goal["category"] == "chair" and first.goal["target"] == 12
     assert first.start == {"position": [2.0, -1.0], "yaw_deg": pytest.approx(0.0)}
 
 
-def test_navigation_is_read(tmp_path):
-    path = written(tmp_path, {"version": "1", "num_items": 1, "meta": {}, "data": [NAVIGATION]})
-    (episode,) = import_world_in_world(path, "image-goal", 20)
+def test_navigation_is_read():
+    data = {"version": "1", "num_items": 1, "meta": {}, "data": [NAVIGATION]}
+    (episode,) = import_world_in_world(data, "a file", "image-goal", 20)
     # Three metres ahead (-z) and one to the left (-x), looking to the left after a quarter turn about y.
     assert episode.goal["position"] == [3.0, 1.0] and episode.goal["yaw_deg"] == pytest.approx(90.0)
     assert episode.goal["goal_image_relpath"] == "images/3.png" and episode.goal["step_to_goal"] == 20
@@ -54,8 +54,6 @@ def test_navigation_is_read(tmp_path):
 def test_yaw_is_the_turn_about_the_vertical(yaw, size):
     half = math.radians(yaw) / 2
     item = {**RECOGNITION, "start_rotation": [size * math.cos(half), 0.0, size * math.sin(half), 0.0]}
-    from worldloop.tasks.world_in_world import _Item
-
     assert _Item(item, "here").place("start")["yaw_deg"] == pytest.approx(yaw, abs=1e-6)
 
 
@@ -78,21 +76,20 @@ def test_scans_need_habitat(tmp_path, task):
         {"start_position": [0, 0, float("nan")]},
     ],
 )
-def test_items_that_are_none(tmp_path, broken):
+def test_items_that_are_none(broken):
+    items = [RECOGNITION, {**RECOGNITION, **broken}]
     with pytest.raises(InputError, match="episode 1"):
-        import_world_in_world(
-            written(tmp_path, [RECOGNITION, {**RECOGNITION, **broken}]), "active-recognition", 10
-        )
+        import_world_in_world(items, "a file", "active-recognition", 10)
 
 
 @pytest.mark.parametrize("data", [[], {"episodes": []}, {"data": 3}, [3], [RECOGNITION, RECOGNITION]])
-def test_files_that_are_none(tmp_path, data):
+def test_files_that_are_none(data):
     with pytest.raises(InputError):
-        import_world_in_world(written(tmp_path, data), "active-recognition", 10)
+        import_world_in_world(data, "a file", "active-recognition", 10)
 
 
-def test_other_files_are_left_alone(tmp_path):
-    assert not is_world_in_world(written(tmp_path, {"format": 1, "task": "image-goal", "episodes": []}))
-    assert not is_world_in_world(tmp_path / "missing.json")
+def test_other_files_are_left_alone():
+    assert not is_world_in_world({"format": 1, "task": "image-goal", "episodes": []})
+    assert not is_world_in_world("text")
     with pytest.raises(InputError, match="embodied-qa"):
-        import_world_in_world(written(tmp_path, [RECOGNITION]), "embodied-qa", 10)
+        import_world_in_world([RECOGNITION], "a file", "embodied-qa", 10)

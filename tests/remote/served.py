@@ -20,7 +20,7 @@ class Shift:
     """Moves the picture by the seed and the number of the action; remembers how it was asked."""
 
     def __init__(
-        self, seconds: float = 0.0, fails: bool = False, history: int = 2, gate: bool = False
+        self, seconds: float = 0.0, fails: Exception | None = None, history: int = 2, gate: bool = False
     ) -> None:
         self.card = ModelCard("shift", "a test model", "code", reads=("panorama",), history=history)
         self.seconds, self.fails = seconds, fails
@@ -34,8 +34,8 @@ class Shift:
         self.entered.set()
         self.gate.wait(60)
         time.sleep(self.seconds)
-        if self.fails:
-            raise RuntimeError("a weight is missing")
+        if self.fails is not None:
+            raise self.fails
         return [self.rollout(q) for q in queries]
 
     def rollout(self, query: Query) -> Rollout:

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -75,8 +76,15 @@ def test_a_question_that_is_asked_again_is_not_simulated_again(url):
 
 
 def test_a_model_that_fails_is_not_asked_again():
-    model = Shift(fails=True)
+    model = Shift(fails=RuntimeError("a weight is missing"))
     with serving(model) as address, pytest.raises(ModelError, match="a weight is missing"):
+        RemoteModel(address).simulate(queries(1))
+    assert model.batches == [1]
+
+
+def test_a_question_that_a_model_refuses_is_not_asked_again():
+    model = Shift(fails=InputError("it knows no doors"))
+    with serving(model) as address, pytest.raises(ModelError, match="it knows no doors"):
         RemoteModel(address).simulate(queries(1))
     assert model.batches == [1]
 
@@ -282,12 +290,10 @@ def test_the_command_serves_and_ends_well():
         process.communicate()
 
 
-def test_latents_and_views_survive():
+def test_latents_survive():
     class Latent(Shift):
         def rollout(self, query):
             made = super().rollout(query)
-            from dataclasses import replace
-
             return replace(made, latent=np.arange(12, dtype=np.float16).reshape(4, 3))
 
     with serving(Latent()) as address:

@@ -10,7 +10,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from worldloop.core import Query, derive_seed
+from worldloop.core import InputError, Query, derive_seed
 from worldloop.models.remote import messages
 from worldloop.models.remote.wire import pack, unpack
 
@@ -121,3 +121,11 @@ def test_strangers_get_no_conversation():
             say("reset", context=CONTEXT, seed=1)
         with talking(address, additional_headers={"Authorization": "Bearer open-sesame"}) as say:
             assert "session" in say("reset", context=CONTEXT, seed=1)
+
+
+def test_a_model_that_refuses_ends_no_conversation():
+    with serving(Shift(fails=InputError("it knows no doors"))) as address, talking(address) as say:
+        say("reset", context=CONTEXT, seed=1)
+        for _ in range(2):
+            error = say("step", session="0", actions=["turn_left"])["error"]
+            assert error["kind"] == "model" and "doors" in error["message"]

@@ -10,11 +10,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from worldloop import __version__
-from worldloop.core import MissingExtraError, ModelError, WorldModel
+from worldloop.core import MissingExtraError, WorldModel
 from worldloop.models.remote import messages
-from worldloop.models.remote.wire import MEDIA_TYPE, VERSION, WireError, pack, unpack
+from worldloop.models.remote.wire import MEDIA_TYPE, VERSION, pack, unpack
 from worldloop.serving.config import ServeConfig
-from worldloop.serving.hub import BusyError, Hub
+from worldloop.serving.hub import Hub, fault
 from worldloop.serving.sessions import converse
 
 try:
@@ -116,19 +116,15 @@ async def _told(endpoint: Endpoint, request: Request) -> Response:
         return await endpoint(request)
     except TooLargeError as error:
         return _error(413, "size", str(error))
-    except WireError as error:
-        return _error(400, "message", str(error))
-    except BusyError as error:
-        return _error(503, "busy", str(error), BUSY_SECONDS)
-    except TimeoutError:
-        return _error(504, "time", "the time limit of this server has passed")
     except ClientDisconnect:
         return Response(status_code=499)
-    except ModelError as error:
-        return _error(422, "model", str(error))
     except Exception as error:
-        log.exception("a request failed")
-        return _error(500, "fault", type(error).__name__)
+        kind, status = fault(error)
+        if kind == "fault":
+            log.exception("a request failed")
+            return _error(status, kind, type(error).__name__)
+        message = str(error) or "the time limit of this server has passed"
+        return _error(status, kind, message, BUSY_SECONDS if kind == "busy" else None)
 
 
 class TooLargeError(Exception):

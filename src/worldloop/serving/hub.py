@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 
-from worldloop.core import InputError, ModelError, Query, Rollout, WorldloopError, WorldModel
+from worldloop.core import InputError, Query, Rollout, WorldloopError, WorldModel
 from worldloop.engine.cache import RolloutCache
 from worldloop.engine.services import Clock, Simulation, Workers
+from worldloop.models.remote.wire import WireError
 from worldloop.serving.config import ServeConfig
 
 
@@ -57,18 +57,21 @@ class Hub:
         for part in found:
             if isinstance(part, BaseException):
                 raise part
-        out: list[Rollout | None] = [None] * len(queries)
-        for rows, rollouts in zip(by_context.values(), found):
-            for i, rollout in zip(rows, rollouts):  # type: ignore[arg-type]
-                out[i] = rollout
+        out = {i: r for rows, part in zip(by_context.values(), found) for i, r in zip(rows, part)}  # type: ignore[arg-type]
         self.counts["candidates"] += len(queries)
         self.counts["model_milliseconds"] += round(1000 * clock.seconds.get("simulate", 0.0))
         timing = {"model": clock.seconds.get("simulate", 0.0), "total": loop.time() - started}
-        return [replace(r) for r in out if r is not None], timing
+        return [out[i] for i in range(len(queries))], timing
 
     def close(self) -> None:
         """Let go of the threads."""
         self.workers.close()
 
 
-__all__ = ["BusyError", "Hub", "ModelError"]
+def fault(error: Exception) -> tuple[str, int]:
+    """What kind of failure a client is told of, and the status that says whether to ask again."""
+    kinds = ((WireError, "message", 400), (BusyError, "busy", 503), (TimeoutError, "time", 504))
+    for known, kind, status in kinds:
+        if isinstance(error, known):
+            return kind, status
+    return ("model", 422) if isinstance(error, WorldloopError) else ("fault", 500)

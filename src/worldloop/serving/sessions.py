@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from worldloop.core import Action, ModelError, Observation, Query, Vocabulary, derive_seed
+from worldloop.core import Action, Observation, Query, Vocabulary, WorldloopError, derive_seed
 from worldloop.models.remote import checks, messages
 from worldloop.models.remote.wire import WireError, pack, unpack
-from worldloop.serving.hub import BusyError, Hub
+from worldloop.serving.hub import BusyError, Hub, fault
 
 if TYPE_CHECKING:
     from starlette.websockets import WebSocket
@@ -52,7 +52,9 @@ async def converse(socket: WebSocket, hub: Hub) -> None:
     count = 0
     try:
         while True:
-            data = await socket.receive_bytes()
+            data = (await socket.receive()).get("bytes")
+            if data is None:  # the connection is closed, or brings text, which ends the conversation, too
+                return
             given: Mapping[str, Any] = {}
             try:
                 if len(data) > hub.config.max_request_bytes:
@@ -61,10 +63,10 @@ async def converse(socket: WebSocket, hub: Hub) -> None:
                 before = len(mine)
                 reply, count = await _reply(given, mine, count, hub)
                 hub.counts["sessions"] += len(mine) - before
-            except (WireError, ModelError, BusyError, TimeoutError) as error:
-                reply = {"error": {"kind": _kind(error), "message": str(error)[:1000]}}
+            except (WorldloopError, TimeoutError) as error:
+                reply = {"error": {"kind": fault(error)[0], "message": str(error)[:1000]}}
             await socket.send_bytes(pack({"id": given.get("id"), **reply}))
-    except (WebSocketDisconnect, KeyError):  # a text frame instead of bytes ends the conversation, too
+    except WebSocketDisconnect:
         pass
     finally:
         hub.counts["sessions"] -= len(mine)
@@ -95,9 +97,3 @@ async def _reply(
     rollouts, timing = await hub.ask([Query(session.history, session.actions, plan, seed)])
     mine[name] = session.after(plan.actions, rollouts[0].frames, max(hub.model.card.history, 1))
     return {"rollout": messages.rollout(rollouts[0]), "timing": timing}, count
-
-
-def _kind(error: Exception) -> str:
-    return {"WireError": "message", "ModelError": "model", "BusyError": "busy", "TimeoutError": "time"}.get(
-        type(error).__name__, "fault"
-    )

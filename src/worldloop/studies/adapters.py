@@ -107,13 +107,11 @@ class Workshop:
         training = self._training(folder, examples, control or self.settings.control)
         asked = self._identity(training)
         before = _read(folder / ASKED)
-        if before is not None:
-            before = {k: v for k, v in before.items() if v is not None and v is not False}
         if before is None and (folder / CHECKPOINT).exists():
             raise InputError(
                 f"{folder} holds a training of unknown settings; choose another --out, or delete it"
             )
-        if before is not None and before != asked:
+        if before is not None and _chosen(before) != asked:
             differ = sorted(k for k in asked.keys() | before.keys() if asked.get(k) != before.get(k))
             raise InputError(
                 f"{folder} holds a training that differs in {', '.join(differ)}; choose another --out, or delete it"
@@ -170,8 +168,12 @@ class Workshop:
         ]
         own = asdict(replace(training, base=self.base.weights_hash, data=tuple(data)))
         del own["out"], own["latents"]
-        # A setting that is off is left out, so that one which is new does not disown what was trained without it.
-        return {k: v for k, v in json.loads(json.dumps(own)).items() if v is not None and v is not False}
+        return _chosen(json.loads(json.dumps(own)))
+
+
+def _chosen(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without those that are off, so that a new one does not disown what was trained before it was there."""
+    return {k: v for k, v in settings.items() if v is not None and v is not False}
 
 
 def open_model(path: str | Path, device: str = "auto") -> VideoModel:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from worldloop.core import Episode, InputError
+from worldloop.core.numbers import finite
 
 FORMAT = 1
 
@@ -29,13 +29,17 @@ def load_episodes(task: str, split: str) -> list[Episode]:
             raise InputError(
                 f"{task} has no split {split!r}; choose {', '.join(known) or 'a .json file'}, or give an episode file"
             )
+    return parse_episodes(read_json(path), task, str(path))
+
+
+def read_json(path: str | Path) -> Any:
+    """The content of a file of episodes; InputError when it cannot be read or is no JSON."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"cannot read the episode file {path}: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not JSON: {error}") from None
-    return parse_episodes(data, task, str(path))
 
 
 def parse_episodes(data: Any, task: str, where: str) -> list[Episode]:
@@ -53,10 +57,17 @@ def parse_episodes(data: Any, task: str, where: str) -> list[Episode]:
     if not data["episodes"]:
         raise InputError(f"{where} lists no episodes")
     episodes = [_episode(item, task, f"{where}: episode {i}") for i, item in enumerate(data["episodes"])]
-    ids = [e.id for e in episodes]
-    if len(set(ids)) != len(ids):
-        raise InputError(f"{where} repeats the id {next(i for i in ids if ids.count(i) > 1)!r}")
-    return episodes
+    return unique(episodes, where)
+
+
+def unique(episodes: Sequence[Episode], where: str) -> list[Episode]:
+    """The episodes as a list; InputError when an id comes twice."""
+    seen: set[str] = set()
+    for episode in episodes:
+        if episode.id in seen:
+            raise InputError(f"{where} repeats the id {episode.id!r}")
+        seen.add(episode.id)
+    return list(episodes)
 
 
 def _episode(item: Any, task: str, where: str) -> Episode:
@@ -81,11 +92,6 @@ def check_place(place: Mapping[str, Any], where: str) -> None:
     position, yaw = place.get("position"), place.get("yaw_deg")
     if not isinstance(position, list | tuple) or len(position) != 2 or not all(map(finite, (*position, yaw))):
         raise InputError(f"{where} needs position [x, y] in metres and yaw_deg")
-
-
-def finite(value: Any) -> bool:
-    """Whether a value is a number, and neither infinite nor NaN; a truth value is none."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def write_episodes(path: Path, task: str, split: str, episodes: list[Episode], note: str) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from worldloop.actions import camera_matrix, intended_path, yaw_of
 from worldloop.core import Budgets, Environment, Episode, InputError, Observation, Plan, Resource
 from worldloop.envs.house.world import HouseWorld
-from worldloop.tasks.episodes import load_episodes
+from worldloop.tasks.episodes import load_episodes, parse_episodes, read_json
 from worldloop.tasks.scans import check_walkable
 from worldloop.tasks.world_in_world import import_world_in_world, is_world_in_world
 
@@ -34,9 +34,12 @@ class HouseTask:
 
         InputError for any other, and for World-In-World's scans, which need Habitat.
         """
-        if not (split.endswith(".json") and is_world_in_world(split)):
+        if not split.endswith(".json"):
             return load_episodes(self.name, split)
-        episodes = import_world_in_world(split, self.name, self.budgets.budget)
+        data = read_json(split)
+        if not is_world_in_world(data):
+            return parse_episodes(data, self.name, split)
+        episodes = import_world_in_world(data, split, self.name, self.budgets.budget)
         check_walkable(episodes[0])
         return episodes
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from worldloop.core import Episode, InputError, derive_seed
-from worldloop.tasks.scans import OPENEQA_SCENES, read_json, unique
+from worldloop.tasks.episodes import read_json, unique
+from worldloop.tasks.scans import OPENEQA_SCENES
 
 _OPTIONAL = ("scene_id", "hfov", "start_position", "start_rotation")
 
@@ -23,7 +24,7 @@ def import_openeqa(path: str | Path, budget: int = 36) -> list[Episode]:
     if not isinstance(items, list) or not items:
         raise InputError(f"{path}: an OpenEQA file is a list of questions, and not an empty one")
     episodes = [_episode(item, f"{path}: question {i}", budget) for i, item in enumerate(items)]
-    return unique(episodes, path)
+    return unique(episodes, str(path))
 
 
 def is_openeqa(path: str | Path) -> bool:

@@ -2,35 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
-
 from worldloop.core import Episode, InputError
 
 OPENEQA_SCENES, HABITAT_SCENES = "openeqa/", "habitat/"
 """How the names of such scenes begin: an episode history of OpenEQA, or a scene file of MP3D or HM3D."""
-
-
-def read_json(path: str | Path) -> Any:
-    """The content of a JSON file; InputError when it cannot be read or is none."""
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not JSON: {error}") from None
-
-
-def unique(episodes: Sequence[Episode], path: str | Path) -> list[Episode]:
-    """The episodes as a list; InputError when an id comes twice."""
-    seen: set[str] = set()
-    for episode in episodes:
-        if episode.id in seen:
-            raise InputError(f"{path} repeats the id {episode.id!r}")
-        seen.add(episode.id)
-    return list(episodes)
 
 
 def check_walkable(episode: Episode) -> None:

@@ -9,35 +9,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from worldloop.core import Episode, InputError, derive_seed
-from worldloop.tasks.episodes import finite
-from worldloop.tasks.scans import HABITAT_SCENES, read_json, unique
+from worldloop.core.numbers import finite
+from worldloop.tasks.episodes import unique
+from worldloop.tasks.scans import HABITAT_SCENES
 
 TASKS = ("active-recognition", "image-goal")
 
 
-def is_world_in_world(path: str | Path) -> bool:
-    """Whether a file is a list, or an object that does not say worldloop's `format`; False for one that is no JSON."""
-    try:
-        data = read_json(path)
-    except InputError:
-        return False
+def is_world_in_world(data: Any) -> bool:
+    """Whether the content of a file is a list, or an object that does not say worldloop's `format`."""
     return isinstance(data, list) or (
         isinstance(data, Mapping) and "format" not in data and ("data" in data or "episodes" in data)
     )
 
 
-def import_world_in_world(path: str | Path, task: str, budget: int) -> list[Episode]:
-    """Episodes of `active-recognition` or `image-goal` with so many decisions each.
+def import_world_in_world(data: Any, path: str, task: str, budget: int) -> list[Episode]:
+    """Episodes of `active-recognition` or `image-goal` with so many decisions each, from the content of a file.
 
     InputError naming the first item that is not of the form, or an id that comes twice.
     """
     if task not in TASKS:
         raise InputError(f"World-In-World's lists of {' and '.join(TASKS)} can be read here, not of {task}")
-    data = read_json(path)
     if isinstance(data, Mapping):
         data = data.get("data" if task == "image-goal" else "episodes")
     if not isinstance(data, list) or not data:

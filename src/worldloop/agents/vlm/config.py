@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import urllib.parse
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from worldloop.core import InputError
+from worldloop.core.numbers import finite
 
 STRUCTURED = ("schema", "object", "none")
 FAILURES = ("crash", "continue")
@@ -140,7 +140,7 @@ def _typed(name: str, value: Any, kind: Any) -> Any:
     kind = str(kind)
     if value is None and "None" in kind:
         return None
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    number = finite(value)
     if kind == "str" and isinstance(value, str | int | float) and not isinstance(value, bool):
         return str(value)
     if kind == "bool" and isinstance(value, bool):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
+from worldloop.core.numbers import finite
 from worldloop.models.remote.wire import VERSION, WireError
 
 MOST_ENTRIES = 4096
@@ -55,7 +55,3 @@ def numbers(item: Mapping[str, Any], name: str) -> tuple[float, ...]:
     if not all(map(finite, values)):
         raise WireError(f"{name!r} is a list of numbers")
     return tuple(float(v) for v in values)
-
-
-def finite(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -42,7 +42,7 @@ class RemoteModel:
         token_env: str = TOKEN_ENV,
         encoding: str = "raw",
     ) -> None:
-        """timeout: seconds for a question, attempts and pauses included. lanes: questions at once.
+        """timeout: seconds for a question, attempts and pauses included; a reply that trickles in may take longer. lanes: questions at once.
 
         token_env: the environment variable with the server's token, if it wants one. encoding: of the pictures, `raw`, or
         `png`, which is smaller and slower. InputError for settings that make no sense, ServerError when the server cannot
@@ -57,7 +57,7 @@ class RemoteModel:
                 "remote: timeout and lanes are positive, retries 0 or more, encoding is raw or png"
             )
         self.url, self.timeout, self.retries, self.lanes = url.rstrip("/"), timeout, retries, lanes
-        self._png = encoding == "png"
+        self._png, self._token_env = encoding == "png", token_env
         token = os.environ.get(token_env, "").strip()
         if token and in_the_clear(self.url):
             log.warning("the token of %s goes to %s unencrypted; https would hide it", token_env, self.url)
@@ -121,12 +121,12 @@ class RemoteModel:
                 reply = self._connections.request(method, path, body, headers, left)
                 if reply.status == 200:
                     return read(reply.body)
-                problem = _refusal(reply)
+                problem = _refusal(reply, self._token_env)
                 if reply.status not in PASSING:
                     kind = ModelError if reply.status == 422 else ServerError
                     raise kind(f"{self.url}: {problem}")
                 pause = _retry_after(reply.headers.get("retry-after"), pause)
-            except (WireError, ValueError) as error:
+            except (WireError, ValueError, RecursionError) as error:
                 problem = f"no usable reply: {error}"
             except NETWORK_ERRORS as error:
                 problem = f"{type(error).__name__}: {error}"
@@ -139,12 +139,12 @@ class RemoteModel:
         )
 
 
-def _refusal(reply: Reply) -> str:
+def _refusal(reply: Reply, token_env: str) -> str:
     try:
         said = json.loads(reply.body)["error"]["message"]
     except (ValueError, KeyError, TypeError, RecursionError):
         said = reply.body[:200].decode("utf-8", "replace")
-    advice = f"; set {TOKEN_ENV} to the server's token" if reply.status == 401 else ""
+    advice = f"; set {token_env} to the server's token" if reply.status == 401 else ""
     return f"status {reply.status}: {' '.join(str(said).split())[:400]}{advice}"
 
 

@@ -20,9 +20,9 @@ from worldloop.core import (
     Rollout,
     Vocabulary,
 )
+from worldloop.core.numbers import finite
 from worldloop.models.remote.checks import (
     entries,
-    finite,
     mapping,
     numbers,
     optional_text,

@@ -18,7 +18,7 @@ _ARRAY, _PNG = {"dtype", "shape", "data"}, {"shape", "png"}
 _KINDS = "biuf"
 """Truth values, integers and floats."""
 LARGEST_PICTURE = 2**26
-"""Pixels that one PNG may claim to have."""
+"""Pixels that the PNG files of one array may have together."""
 
 
 class WireError(WorldloopError):

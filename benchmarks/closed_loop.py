@@ -1,9 +1,9 @@
 """The main comparison: controls, point cloud and packaged video models on the full test lists (hours on two cores).
 
-Runs (or resumes) runs/test and runs/use, and writes benchmarks/results/closed_loop.json: the leaderboard; for tasks that ask
-for an answer, what planning and perceiving bring apart; and how sharp the frames were that each model imagined (in the
-first three episodes of each list, whose frames are stored). `--task` and `--model` do a part of it; unfinished runs are
-left out of the file, and named.
+Runs (or resumes) runs/test/{both,plan,perceive}, keeps how every episode ended in benchmarks/results/outcomes, and writes
+benchmarks/results/closed_loop.json from all that is kept: the leaderboard; for tasks that ask for an answer, what planning
+and perceiving bring apart; and how sharp the frames were that each model imagined (in the first three episodes of each list,
+whose frames are stored). `--task` and `--model` do a part of it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from outcomes import keep, kept
 from scipy.ndimage import laplace
 
 from worldloop.cli.main import main as worldloop
@@ -22,7 +23,8 @@ from worldloop.stats import mcnemar_exact
 from worldloop.view.leaderboard import leaderboard
 
 ROOT = Path(__file__).resolve().parents[1]
-RUNS, USES = ROOT / "runs" / "test", ROOT / "runs" / "use"
+RUNS, OUTCOMES = ROOT / "runs" / "test", ROOT / "benchmarks" / "results" / "outcomes"
+USES = ("both", "plan", "perceive")
 TASKS = "active-recognition,image-goal,embodied-qa,manipulation"
 MODELS = (
     "none,oracle,pointcloud,rotate-only,oracle-blur,oracle-wrong,shuffled,blind,frozen,video-base,video-lora"
@@ -69,31 +71,34 @@ def adapted_against_base(runs: list[Run]) -> dict[str, object]:
     return {task: {k: row[k] for k in keys} for task, row in rows}
 
 
-def finished(folder: Path) -> list[Run]:
-    """The complete runs below a folder."""
-    runs = [read_run(f) for f in find_runs(folder)] if folder.is_dir() else []
-    for run in runs:
+def keep_finished(runs: Path, use: str) -> None:
+    """Keep the outcomes of all complete runs below a folder."""
+    for run in [read_run(f) for f in find_runs(runs)] if runs.is_dir() else []:
         if run.header.status != "complete":
             print(f"left out, not finished: {run.folder.relative_to(ROOT)}")
-    return [r for r in runs if r.header.status == "complete"]
+            continue
+        task, model = (str(run.header.spec[k]) for k in ("task", "model"))
+        keep(run, OUTCOMES / use / task / f"{model}.json", sharpness=sharpness(run))
+
+
+def all_kept(use: str) -> list[tuple[Run, dict[str, Any]]]:
+    """Every run whose outcomes are kept, and what was noted of it."""
+    return [kept(path) for path in sorted((OUTCOMES / use).glob("*/*.json"))]
 
 
 def table_of(runs: list[Run]) -> dict[str, Any]:
-    """The leaderboard of runs, JSON-ready, with folders relative to the repository."""
+    """The leaderboard of runs, JSON-ready, with paths relative to the repository."""
     table = leaderboard(runs, allow_missing_controls=True).to_dict()
     for row in (row for task in table["tasks"] for row in task["rows"]):
         row["folder"] = Path(row["folder"]).relative_to(ROOT).as_posix()
     return table
 
 
-def uses(both: list[Run]) -> dict[str, dict[str, dict[str, Any]]]:
+def uses() -> dict[str, dict[str, dict[str, Any]]]:
     """By task and model: the success rate with imagination for planning alone, for perceiving alone, and for both."""
     found: dict[str, dict[str, dict[str, Any]]] = {}
-    for use, runs in (
-        ("plan", finished(USES / "plan")),
-        ("perceive", finished(USES / "perceive")),
-        ("both", both),
-    ):
+    for use in USES:
+        runs = [run for run, _ in all_kept(use)]
         for task in table_of(runs)["tasks"] if runs else []:
             for row in task["rows"]:
                 if task["task"] in ANSWERED.split(",") and row["model"] in ("oracle", "pointcloud", ADAPTED):
@@ -110,25 +115,49 @@ def main() -> None:
     options = parser.parse_args()
     if not options.only_report:
         asked = ["--split", "test", "--concurrency", "8"]
-        _run(["--task", options.task, "--model", options.model, *asked, "--out", str(RUNS)])
+        _run(["--task", options.task, "--model", options.model, *asked, "--out", str(RUNS / "both")])
         answered = ",".join(t for t in options.task.split(",") if t in ANSWERED.split(","))
         models = ",".join(m for m in options.model.split(",") if m in ASKED.split(","))
         for use in ("plan", "perceive") if answered and models else ():
-            _run(["--task", answered, "--model", models, *asked, "--use", use, "--out", str(USES / use)])
-    runs = finished(RUNS)
-    result = {
-        "leaderboard": table_of(runs),
+            _run(["--task", answered, "--model", models, *asked, "--use", use, "--out", str(RUNS / use)])
+    for use in USES:
+        keep_finished(RUNS / use, use)
+    found = all_kept("both")
+    runs = [run for run, _ in found]
+    result: dict[str, Any] = {
+        "leaderboard": table_of(runs) if runs else {"tasks": []},
         "blur_against_wrong_p": blur_against_wrong(runs),
         "adapted_against_base": adapted_against_base(runs),
-        "uses": uses(runs),
-        "sharpness": {f"{r.header.spec['task']}/{r.header.spec['model']}": sharpness(r) for r in runs},
-        "seconds": {
-            f"{r.header.spec['task']}/{r.header.spec['model']}": round(r.header.seconds, 1) for r in runs
-        },
+        "uses": uses(),
+        "sharpness": {_name(run): noted["sharpness"] for run, noted in found},
+        "seconds": {_name(run): round(run.header.seconds, 1) for run in runs},
     }
     path = ROOT / "benchmarks" / "results" / "closed_loop.json"
+    if path.exists():
+        _keep_others(result, json.loads(path.read_text()))
     path.write_text(json.dumps(result, indent=1, sort_keys=True) + "\n")
     print(f"{path}: {len(runs)} runs")
+
+
+def _keep_others(result: dict[str, Any], before: dict[str, Any]) -> None:
+    """Leave the figures of tasks as they were of which no outcomes are kept."""
+    measured = {task["task"] for task in result["leaderboard"]["tasks"]}
+    others = [task for task in before["leaderboard"]["tasks"] if task["task"] not in measured]
+    result["leaderboard"]["tasks"] = sorted(
+        [*result["leaderboard"]["tasks"], *others], key=lambda t: t["task"]
+    )
+    for part in ("blur_against_wrong_p", "adapted_against_base", "sharpness", "seconds"):
+        for key, value in before[part].items():
+            if key.split("/")[0] not in measured:
+                result[part][key] = value
+    for task, models in before["uses"].items():
+        for model, rates in models.items():
+            new = result["uses"].setdefault(task, {}).setdefault(model, {})
+            result["uses"][task][model] = {**rates, **new}
+
+
+def _name(run: Run) -> str:
+    return f"{run.header.spec['task']}/{run.header.spec['model']}"
 
 
 def _run(arguments: list[str]) -> None:

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from worldloop.cli.main import main
+from worldloop.runs import table_digest
 
 BAD = """
 from worldloop.core import ModelCard, Observation, Rollout
@@ -101,3 +102,65 @@ def test_models_are_left_out_of_tasks_that_cannot_show_them_what_they_read(here,
     command[2] = "manipulation"
     assert main([*command, "--out", "others"]) == 2
     assert "no task that was named can show it that" in capsys.readouterr().err
+
+
+WORLDS = """
+from dataclasses import replace
+from fakes import FakeTask, fake_agent
+from worldloop.core import Budgets
+
+class Pairs(FakeTask):
+    def __init__(self):
+        super().__init__(count=120, budgets=Budgets(rollouts=8, horizon=6, execute=2, budget=8))
+        self.default_agent = "worlds.agent"
+    def episodes(self, split):
+        return [replace(e, scene=f"scene-{i // 2}") for i, e in enumerate(super().episodes(split))]
+
+def agent(task):
+    return fake_agent()
+"""
+
+
+def test_models_are_run_until_they_are_decided(here, capsys):
+    """An early verdict is the one that the finished runs give when they are looked at in the same order."""
+    (here / "worlds.py").write_text(WORLDS)
+    command = ["run", "--task", "worlds.Pairs", "--model", "none,oracle,frozen", "--keep-frames", "0"]
+    assert main([*command, "--until-decided", "--out", "runs", "--json"]) == 0
+    (board,) = json.loads(capsys.readouterr().out)["sequential"]["tasks"]
+    oracle, frozen = (next(r for r in board["rows"] if r["model"] == m) for m in ("oracle", "frozen"))
+    assert oracle["found"]["verdict"] == "better" and oracle["found"]["episodes"] <= 100
+    # What shows the same for all plans decides nothing, so it was run to the end, and `none` beside it.
+    assert frozen["found"]["verdict"] == "undecided" and frozen["done"] == 120
+    assert oracle["done"] < 120 and board["saved"] > 0
+    headers = {f.parent.name: json.loads(f.read_text()) for f in (here / "runs").rglob("run.json")}
+    assert {m: h["status"] for m, h in headers.items()} == {
+        "none": "complete",
+        "oracle": "running",
+        "frozen": "complete",
+    }
+    assert not any(h["resumed"] for h in headers.values())
+    # Killed or not, the same command says the same; without the option, it finishes.
+    assert main([*command, "--until-decided", "--out", "runs", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["sequential"]["tasks"] == [board]
+    assert main([*command, "--out", "runs"]) == 0 and main([*command, "--out", "whole"]) == 0
+    for model in ("none", "oracle", "frozen"):
+        folder = f"worlds.Pairs/{model}"
+        assert table_digest(here / "runs" / folder) == table_digest(here / "whole" / folder)
+    capsys.readouterr()
+    assert main(["compare", "whole", "--sequential", "--json"]) == 0
+    (again,) = json.loads(capsys.readouterr().out)["tasks"]
+    assert {r["model"]: r["found"] for r in again["rows"]} == {r["model"]: r["found"] for r in board["rows"]}
+    assert main(["compare", "whole", "--sequential", "--margin", "0.3"]) == 0
+    assert "better" in capsys.readouterr().out
+
+
+def test_a_verdict_needs_a_baseline_and_something_to_compare(here, capsys):
+    (here / "worlds.py").write_text(WORLDS)
+    run = ["run", "--task", "worlds.Pairs", "--out", "runs"]
+    assert main([*run, "--model", "oracle,frozen", "--until-decided"]) == 2
+    assert "compares models with `none`" in capsys.readouterr().err
+    assert main([*run, "--model", "none,oracle", "--margin", "0.1"]) == 2
+    assert "--margin belongs to" in capsys.readouterr().err
+    assert main([*run, "--model", "oracle", "--episodes", "2"]) == 0
+    assert main(["compare", "runs", "--sequential"]) == 2
+    assert "has 0 runs of 'none'" in capsys.readouterr().err

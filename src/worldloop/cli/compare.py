@@ -8,6 +8,7 @@ from worldloop.cli.console import out, print_json
 from worldloop.core import InputError
 from worldloop.runs import find_runs, read_run
 from worldloop.view.leaderboard import leaderboard
+from worldloop.view.sequential import boards_dict, boards_rich, sequential_boards
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +26,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-missing-controls", action="store_true", help="print a table that lacks `none` or `oracle`"
     )
+    parser.add_argument(
+        "--sequential",
+        action="store_true",
+        help="look after every scene, in an order drawn beforehand, and stop at a verdict; unfinished runs will do",
+    )
+    parser.add_argument(
+        "--margin",
+        type=float,
+        metavar="D",
+        help="with --sequential: differences of SR below D are `alike` (default: no such verdict)",
+    )
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
 
 
@@ -33,6 +45,15 @@ def main(options: argparse.Namespace) -> int:
     if not 0.5 <= options.confidence < 1:
         raise InputError(f"--confidence lies between 0.5 and 1, got {options.confidence}")
     runs = [read_run(folder) for folder in find_runs(options.runs)]
+    if options.margin is not None and not options.sequential:
+        raise InputError("--margin belongs to --sequential")
+    if options.sequential:
+        boards = sequential_boards(runs, options.baseline, options.confidence, options.margin)
+        if options.json:
+            print_json(boards_dict(boards))
+        else:
+            out.print(boards_rich(boards))
+        return 0
     board = leaderboard(
         runs,
         baseline=options.baseline,

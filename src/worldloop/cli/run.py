@@ -8,12 +8,14 @@ from __future__ import annotations
 import argparse
 import re
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from worldloop.agents import AGENTS
 from worldloop.cli.console import errors, names, out, print_json, progress
+from worldloop.cli.run_until import until_decided
 from worldloop.core import Agent, InputError, Task, WorldModel
 from worldloop.engine import Limits, RunSettings, run, select
 from worldloop.engine.check import unfit, usable
@@ -21,6 +23,7 @@ from worldloop.models import MODELS
 from worldloop.runs import EpisodeRecord, read_run
 from worldloop.tasks import TASKS
 from worldloop.view.leaderboard import leaderboard
+from worldloop.view.sequential import boards_dict, boards_rich, sequential_boards
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,6 +76,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=2,
         help="further attempts after a failed model call (default: %(default)s)",
     )
+    add(
+        "--until-decided",
+        action="store_true",
+        help="scene by scene, each model until it is found better or worse than `none`; the same command without this goes on",
+    )
+    add(
+        "--margin",
+        type=float,
+        metavar="D",
+        help="with --until-decided: also stop where the difference of SR is found to be below D",
+    )
     add("--retry-failed", action="store_true", help="run crashed and timed-out episodes again")
     add("--out", default="runs/latest", metavar="DIR", help="where the run folders go (default: %(default)s)")
 
@@ -95,6 +109,10 @@ def main(options: argparse.Namespace) -> int:
         errors.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
     given = {k: v for k, v in vars(options).items() if k not in ("verb", "json", "verbose")}
     _same_names(jobs)
+    if options.until_decided:
+        return _until_decided(jobs, given, options)
+    if options.margin is not None:
+        raise InputError("--margin belongs to --until-decided")
     done = []
     with progress(quiet=options.json) as bar:
         for job in jobs:
@@ -122,6 +140,26 @@ def main(options: argparse.Namespace) -> int:
         )
     failed = any(all(e.episode.status != "finished" for e in read_run(f).records()) for f in folders)
     return 0 if complete and not failed else 1
+
+
+def _until_decided(jobs: list[Job], given: dict[str, Any], options: argparse.Namespace) -> int:
+    with progress(quiet=options.json) as bar:
+        boards = until_decided(
+            jobs,
+            lambda job, only, continued: _run(
+                job, given, options.retry_failed and not continued, bar, only, continued
+            ),
+            lambda folders: sequential_boards([read_run(f) for f in folders], margin=options.margin),
+        )
+    if options.json:
+        print_json({"runs": [str(job.folder) for job in jobs], "sequential": boards_dict(boards)})
+        return 0
+    out.print(boards_rich(boards))
+    for job in jobs:
+        _explain_failures(job.folder)
+    again = f"worldloop compare {options.out} --sequential"
+    out.print(f"Again: {again}. The same command without --until-decided finishes the runs.", soft_wrap=True)
+    return 0
 
 
 def _same_names(jobs: list[Job]) -> None:
@@ -224,10 +262,18 @@ def _execute(text: str | None) -> int | None:
     return count
 
 
-def _run(job: Job, given: dict[str, Any], retry_failed: bool, bar: Any) -> Any:
+def _run(
+    job: Job,
+    given: dict[str, Any],
+    retry_failed: bool,
+    bar: Any,
+    only: Collection[str] | None = None,
+    continued: bool = False,
+) -> Any:
     label = f"{job.task.name} / {job.model.card.name}"
     total = len(select(job.task, job.settings))
-    line = bar.add_task(label, total=total, note="")
+    lines = {task.description: task.id for task in bar.tasks}
+    line = lines[label] if label in lines else bar.add_task(label, total=total, note="")
     successes = 0
 
     def progressed(record: EpisodeRecord) -> None:
@@ -248,4 +294,6 @@ def _run(job: Job, given: dict[str, Any], retry_failed: bool, bar: Any) -> Any:
         given=given,
         retry_failed=retry_failed,
         progress=progressed,
+        only=only,
+        continued=continued,
     )

@@ -11,7 +11,7 @@ import logging
 import platform
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -41,8 +41,13 @@ def run(
     given: Mapping[str, Any] | None = None,
     retry_failed: bool = False,
     progress: Progress | None = None,
+    only: Collection[str] | None = None,
+    continued: bool = False,
 ) -> RunHeader:
     """Run the episodes that the folder still lacks, then write its tables. Returns the final header.
+
+    With `only`, ids of episodes, no others are run, and the run stays open until none is left; `continued` says that
+    this process has run some of it before.
 
     An episode that crashes or exceeds a limit is recorded as such and counts as a failure. Ctrl-C and
     SIGKILL lose at most the episodes in flight; the same call goes on from there.
@@ -51,11 +56,11 @@ def run(
     """
     episodes = select(task, settings)
     header = make_header(task, model, agent, settings, episodes, given or {})
-    with RunWriter.open(folder, header, retry_failed=retry_failed) as writer:
+    with RunWriter.open(folder, header, retry_failed=retry_failed, continued=continued) as writer:
         if writer.complete:
             return writer.header
-        asyncio.run(_all(task, model, agent, settings, episodes, writer, progress))
-        return writer.finish()
+        asyncio.run(_all(task, model, agent, settings, episodes, writer, progress, only))
+        return writer.finish() if len(writer.done) == len(episodes) or only is None else writer.header
 
 
 def select(task: Task, settings: RunSettings) -> list[Episode]:
@@ -102,6 +107,7 @@ def make_header(
     return RunHeader(
         spec=json.loads(json.dumps(spec)),
         episode_ids=tuple(e.id for e in episodes),
+        scenes=tuple(e.scene for e in episodes),
         episodes_hash=hashlib.blake2b(content, digest_size=16).hexdigest(),
         arguments_given=dict(given),
         arguments_resolved=settings.to_dict(),
@@ -121,6 +127,7 @@ async def _all(
     episodes: Sequence[Episode],
     writer: RunWriter,
     progress: Progress | None,
+    only: Collection[str] | None,
 ) -> None:
     workers = Workers()
     simulation = Simulation(model, workers, RolloutCache(settings.cache), settings.limits.retries)
@@ -141,7 +148,9 @@ async def _all(
 
     # Episodes of one scene stand side by side, so that a loaded scene is used before it is evicted.
     order = sorted(range(len(episodes)), key=lambda i: (episodes[i].scene, i))
-    todo = [i for i in order if episodes[i].id not in writer.done]
+    todo = [
+        i for i in order if episodes[i].id not in writer.done and (only is None or episodes[i].id in only)
+    ]
     async with AsyncExitStack() as stack:
         stack.callback(workers.close)
         for resource in (*task.resources, *agent.resources):

@@ -173,6 +173,8 @@ class RunHeader(_Checked):
     """What determines the result: task, model, agent, split, seed, rollouts, horizon, ..."""
     episode_ids: tuple[str, ...]
     """The fixed list of episodes, decided before the run."""
+    scenes: tuple[str, ...] = ()
+    """Scene of each episode of the list; empty where it was not noted."""
     episodes_hash: str = ""
     """Hash of the full content of the episodes (starts, goals, budgets), not of their ids alone."""
     arguments_given: dict[str, Any] = field(default_factory=dict)
@@ -215,6 +217,8 @@ class RunHeader(_Checked):
             raise InputError("a run needs at least one episode")
         if len(set(self.episode_ids)) != len(self.episode_ids):
             raise InputError("RunHeader.episode_ids repeats an episode")
+        if self.scenes and len(self.scenes) != len(self.episode_ids):
+            raise InputError("RunHeader.scenes names one scene for each episode, or none at all")
 
     def identity(self) -> dict[str, Any]:
         """What must be equal for a run to be resumed: everything that a result depends on."""

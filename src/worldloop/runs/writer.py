@@ -53,13 +53,16 @@ class RunWriter:
         self._begun = time.monotonic()
 
     @classmethod
-    def open(cls, folder: str | Path, header: RunHeader, *, retry_failed: bool = False) -> RunWriter:
+    def open(
+        cls, folder: str | Path, header: RunHeader, *, retry_failed: bool = False, continued: bool = False
+    ) -> RunWriter:
         """Create the run, or resume it where it stopped.
 
         `header.spec`, the episode list, the weights and the privileges must equal those of the run that is
         in the folder; everything else (arguments, versions) may differ and is noted in `header.resumed`.
         With `retry_failed`, episodes that did not finish leave `done`; their rows stay until they are
-        written anew, and the retry is noted in the header.
+        written anew, and the retry is noted in the header. `continued` says that the same process had the
+        run open before, which is no resumption worth noting.
 
         Raises RunFolderError when the folder holds another run or something else, is being written by
         another process, or is damaged.
@@ -82,13 +85,15 @@ class RunWriter:
                 header = replace(header, status="running", started=header.started or now(), finished="")
                 _save_header(folder, header)
                 return cls(folder, header, lock, {}, set(), 0)
-            return cls._resume(folder, header, lock, retry_failed)
+            return cls._resume(folder, header, lock, retry_failed, continued)
         except BaseException:
             lock.release()
             raise
 
     @classmethod
-    def _resume(cls, folder: Path, header: RunHeader, lock: FolderLock, retry_failed: bool) -> RunWriter:
+    def _resume(
+        cls, folder: Path, header: RunHeader, lock: FolderLock, retry_failed: bool, continued: bool
+    ) -> RunWriter:
         old = read_header(folder)
         if old.spec_hash != header.spec_hash:
             raise RunFolderError(
@@ -103,7 +108,7 @@ class RunWriter:
             )
         failed = [i for i in old.episode_ids if i in entries and entries[i].episode.status != "finished"]
         retried = failed if retry_failed else []
-        if old.status != "complete" or retried:
+        if (old.status != "complete" and not (continued and old.status == "running")) or retried:
             note: dict[str, Any] = {
                 "at": now(),
                 "versions": header.versions,

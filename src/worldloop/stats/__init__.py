@@ -5,17 +5,22 @@ from worldloop.stats.estimate import Estimate
 from worldloop.stats.navigation import spl
 from worldloop.stats.nested import nested_interval
 from worldloop.stats.rates import holm, mcnemar_exact, wilson
+from worldloop.stats.sequential import PairedBets, SequentialVerdict, scene_order, sequential_verdict
 from worldloop.stats.trend import spearman_trend
 from worldloop.stats.utility import utility
 
 __all__ = [
     "Estimate",
+    "PairedBets",
     "PairedDifference",
+    "SequentialVerdict",
     "holm",
     "mcnemar_exact",
     "mean_interval",
     "nested_interval",
     "paired_difference",
+    "scene_order",
+    "sequential_verdict",
     "spearman_trend",
     "spl",
     "utility",

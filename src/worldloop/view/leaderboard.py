@@ -41,9 +41,7 @@ def leaderboard(
     difference), when a model has two runs, and when a task has no run of `baseline` or `ceiling`, unless
     `allow_missing_controls`.
     """
-    tasks: dict[str, list[Run]] = {}
-    for run in _read(runs):
-        tasks.setdefault(str(run.header.spec.get("task", "")), []).append(run)
+    tasks = by_task(_read(runs))
     if not tasks:
         raise InputError("there is no run to compare; give a run folder or a folder of runs")
     boards = [
@@ -51,6 +49,14 @@ def leaderboard(
         for task, found in sorted(tasks.items())
     ]
     return Leaderboard(boards, confidence)
+
+
+def by_task(runs: Iterable[Run]) -> dict[str, list[Run]]:
+    """Runs by the task they are of."""
+    tasks: dict[str, list[Run]] = {}
+    for run in runs:
+        tasks.setdefault(str(run.header.spec.get("task", "")), []).append(run)
+    return tasks
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +99,7 @@ def _board(
 ) -> TaskBoard:
     reference = next((r for r in runs if r.header.spec.get("model") == baseline), runs[0])
     for run in runs:
-        _check_comparable(task, reference, run)
+        check_comparable(task, reference, run)
     contenders = [_Contender(r) for r in runs]
     labels = _labels(task, contenders)
     none, oracle = (_control(task, contenders, name, allow_missing) for name in (baseline, ceiling))
@@ -146,7 +152,7 @@ def _privilege_order(name: str) -> tuple[int, str]:
     return (known.index(name) if name in known else len(known), name)
 
 
-def _check_comparable(task: str, reference: Run, run: Run) -> None:
+def check_comparable(task: str, reference: Run, run: Run) -> None:
     """InputError, naming the first difference, unless the runs differ in their model alone."""
     ours, theirs = reference.header, run.header
     for key in sorted((ours.spec.keys() | theirs.spec.keys()) - set(MODEL_KEYS)):

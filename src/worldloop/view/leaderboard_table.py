@@ -110,7 +110,7 @@ class Leaderboard:
         """Tables for a terminal of 120 columns; intervals stand below their values."""
         parts: list[RenderableType] = []
         for board in self.tasks:
-            notes = [Text(_printable(line), style="dim") for line in _footnotes(board)]
+            notes = [Text(printable(line), style="dim") for line in _footnotes(board)]
             parts += [_rich(board), *notes, Text()]
         return Group(*parts)
 
@@ -197,18 +197,18 @@ def _markdown(board: TaskBoard) -> str:
 
 def _escape(text: str) -> str:
     """Text that cannot break a Markdown table or smuggle HTML into it."""
-    text = " ".join(_printable(text).replace("&", "&amp;").replace("<", "&lt;").split())
+    text = " ".join(printable(text).replace("&", "&amp;").replace("<", "&lt;").split())
     return "".join(f"\\{c}" if c in "\\|*_`[]" else c for c in text)
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Text without control characters, which could drive the terminal."""
     return "".join(c if c.isprintable() else " " for c in text)
 
 
 def _rich(board: TaskBoard) -> Table:
     table = Table(
-        title=Text(_printable(board.title), style="bold"),
+        title=Text(printable(board.title), style="bold"),
         title_justify="left",
         box=box.SIMPLE_HEAD,
         padding=(0, 1),
@@ -219,7 +219,7 @@ def _rich(board: TaskBoard) -> Table:
         table.add_column(Text(heading), justify="right", no_wrap=True)
     table.add_column("verdict", max_width=13)
     for i, row in enumerate(board.rows):
-        first = Text(_printable(row.label), style="bold")
+        first = Text(printable(row.label), style="bold")
         first.append(board.marks(row).translate(_SUPERSCRIPT))
         first.append(f"\n{outcomes(row)}", style="dim")
         cells = [Text(c[i][0] + "\n").append(c[i][1], style="dim") for _, c in columns]

@@ -50,7 +50,7 @@ def wan_a14b(folder: Path) -> None:
     saved(vae, folder / "vae")
     scheduler.save_pretrained(folder / "scheduler")
     save_text_encoder(folder, width, "umt5")
-    write_index(folder, "WanImageToVideoPipeline", boundary_ratio=0.6)
+    write_index(folder, "WanImageToVideoPipeline", boundary_ratio=0.9)
 
 
 def wan_5b(folder: Path) -> None:
@@ -105,7 +105,7 @@ def hunyuan(folder: Path) -> None:
     )
 
     transformer = d.HunyuanVideo15Transformer3DModel(
-        in_channels=9, out_channels=4, num_attention_heads=2, attention_head_dim=16, num_layers=1, num_refiner_layers=1,
+        in_channels=9, out_channels=4, num_attention_heads=2, attention_head_dim=16, num_layers=2, num_refiner_layers=1,
         text_embed_dim=16, text_embed_2_dim=16, image_embed_dim=16, rope_axes_dim=(4, 6, 6), target_size=64,
     )  # fmt: skip
     saved(transformer, folder / "transformer")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -86,7 +86,7 @@ class Cosmos2(VideoPipeline):
 
     loads = "Cosmos2VideoToWorldPipeline"
     names = ("Cosmos2VideoToWorldPipeline",)
-    controls = ("text", "code", "camera", "none")
+    controls: ClassVar[tuple[str, ...]] = ("text", "code", "camera", "none")
     steps = 35
     guidance = 7.0
     area = 704 * 1280

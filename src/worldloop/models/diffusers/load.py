@@ -57,12 +57,15 @@ def load_pipeline(
     pipe.set_progress_bar_config(disable=True)
     made = kind(pipe, folder, config)
     denoisers = {name: getattr(pipe, name) for name in kind.denoisers(folder)}
-    if config.fp8:
-        for module in denoisers.values():
-            module.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=dtype)
     for part, adapter in adapters.items():
         check_base(adapter, folder, part)
         attach(pipe, part, adapter)
+    if config.fp8:
+        for module in denoisers.values():
+            # Adapters are small, and would lose what they have learnt.
+            module.enable_layerwise_casting(
+                storage_dtype=torch.float8_e4m3fn, compute_dtype=dtype, skip_modules_pattern=("lora_",)
+            )
     if config.offload:
         pipe.enable_model_cpu_offload(device=device)
     else:

@@ -69,7 +69,7 @@ class DiffusersModel:
         adapters = {p: open_adapter(f) for p, f in zip(parts, (config.lora, config.lora_2)) if f is not None}
         if config.lora_2 is not None and len(parts) < 2:
             raise InputError(f"lora_2 is for a second transformer, which {folder.root} does not have")
-        trained = next((a for a in adapters.values() if a.card is not None), None)
+        trained = _trained(list(adapters.values()))
         self._trained = {} if trained is None or trained.card is None else trained.card
         self.pipeline = load_pipeline(kind, folder, config, self.device, adapters)
         control = config.control or self._trained.get("control") or kind.control
@@ -267,6 +267,22 @@ class DiffusersModel:
             self._batch,
         )
         return None
+
+
+def _trained(adapters: Sequence[Adapter]) -> Adapter | None:
+    """The adapter whose training the model follows; InputError for two that do not go together."""
+    ours = [a for a in adapters if a.card is not None]
+    terms = [
+        tuple(str((a.card or {}).get(k)) for k in ("control", "frames", "size", "actions")) for a in ours
+    ]
+    if len(set(terms)) > 1:
+        raise InputError("lora and lora_2 were trained for different controls, frames, sizes or actions")
+    if sum(a.control is not None for a in ours) > 1:
+        raise InputError(
+            "both transformers read one prompt, so two adapters cannot each bring a control of their own; train them "
+            "with --control text"
+        )
+    return ours[0] if ours else None
 
 
 def _rollout(query: Query, question: Question, video: np.ndarray, seconds: float) -> Rollout:

@@ -96,7 +96,7 @@ def test_a_class_that_diffusers_does_not_have_names_the_version(load, monkeypatc
     from worldloop.models.diffusers.cosmos3 import Cosmos3
 
     monkeypatch.setattr(Cosmos3, "loads", "Cosmos9Pipeline")
-    with pytest.raises(InputError, match=r"needs diffusers 0.42 or newer, here is .*pip install"):
+    with pytest.raises(InputError, match=r"has no Cosmos9Pipeline, 0.42 has: pip install"):
         load("cosmos3")
 
 

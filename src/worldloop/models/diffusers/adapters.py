@@ -17,6 +17,8 @@ from worldloop.models.diffusers.prompt_control import CONTROL_FILE, PromptContro
 WEIGHTS = "adapter_model.safetensors"
 """Name of the adapter's weights in the folder of a training."""
 CARD = "card.json"
+_TERMS = ("family", "control", "base", "frames", "size", "actions", "training_scenes")
+"""What a card of worldloop's training says, of all that it says."""
 _NAME = "worldloop"
 
 
@@ -48,6 +50,8 @@ def open_adapter(path: str | Path) -> Adapter:
     found = sorted(place.glob("*.safetensors")) if place.is_dir() else []
     card = read_json(place / CARD)
     if card is not None and (place / WEIGHTS).is_file() and "family" in card:
+        if missing := [t for t in _TERMS if t not in card]:
+            raise InputError(f"{place / CARD} does not say {', '.join(missing)}; train the adapter again")
         file = place / CONTROL_FILE
         if card.get("control") == "text":
             return Adapter(place / WEIGHTS, card)

@@ -37,7 +37,7 @@ class CogVideoX(VideoPipeline):
         # Its autoencoder decodes two latent frames at a time and the first frame alone, so it takes odd numbers of them.
         return -(-(frames - 1) // (2 * self.temporal)) * 2 * self.temporal + 1
 
-    def check_size(self, wanted: tuple[int, int]) -> tuple[int, int]:
+    def check_size(self, wanted: tuple[int, int]) -> tuple[int, int] | None:
         if self._about.use_learned_positional_embeddings and wanted != self._trained_size():
             rows, columns = self._trained_size()
             raise InputError(f"this CogVideoX makes videos of {rows}x{columns} only")

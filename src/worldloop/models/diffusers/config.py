@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -70,7 +69,7 @@ class DiffusersConfig:
             raise InputError(f"diffusers: control is one of {', '.join(CONTROLS)}, got {self.control!r}")
         for name in ("steps", "frames", "frames_per_action", "batch"):
             number = getattr(self, name)
-            if number is not None and (not isinstance(number, int) or number < 1):
+            if number is not None and (type(number) is not int or number < 1):
                 raise InputError(f"diffusers: {name} is a positive whole number, got {number!r}")
         for name in ("offload", "fp8", "compile", "safety"):
             if not isinstance(getattr(self, name), bool):
@@ -101,9 +100,9 @@ class DiffusersConfig:
 
     def text(self, name: str) -> str | None:
         """`template` or `negative`: the setting itself, or what the file of that name holds."""
-        given: str | None = getattr(self, name)
-        if given is None or not _is_file(given):
-            return given if given is None else str(given)
+        given = getattr(self, name)
+        if given is None or not _is_file(str(given)):
+            return None if given is None else str(given)
         try:
             return Path(given).read_text().strip()
         except (OSError, UnicodeError) as error:
@@ -136,9 +135,3 @@ def _is_file(text: str) -> bool:
         return Path(text).is_file()
     except (OSError, ValueError):
         return False  # a prompt may be longer than a file's name can be
-
-
-def given(config: DiffusersConfig, names: tuple[str, ...]) -> dict[str, Any]:
-    """Settings that differ from their defaults, of those named."""
-    defaults = {f.name: f.default for f in fields(config)}
-    return {n: getattr(config, n) for n in names if getattr(config, n) != defaults[n]}

@@ -111,7 +111,6 @@ class Cosmos25(Cosmos2):
 
     loads = "Cosmos2_5_PredictBasePipeline"
     names = ("Cosmos2_5_PredictBasePipeline",)
-    since = "0.36"
     controls = ("text", "none")
     steps = 36
     batches = False

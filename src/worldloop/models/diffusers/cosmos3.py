@@ -29,7 +29,6 @@ class Cosmos3(VideoPipeline):
 
     loads = "Cosmos3OmniPipeline"
     names = ("Cosmos3OmniPipeline",)
-    since = "0.42"
     needs = ("transformer", "vae", "scheduler", "text_tokenizer")
     control = "camera"
     controls = ("camera",)
@@ -64,10 +63,10 @@ class Cosmos3(VideoPipeline):
     def multiple(self) -> int:
         return int(self.pipe.vae_scale_factor_spatial)
 
-    def check_size(self, wanted: tuple[int, int]) -> tuple[int, int]:
+    def check_size(self, wanted: tuple[int, int]) -> tuple[int, int] | None:
         if wanted[0] != wanted[1] or wanted[0] not in TIERS:
             raise InputError(f"for Cosmos 3, size is a resolution tier: {', '.join(map(str, TIERS))}")
-        return wanted
+        return None
 
     def size(self, shape: tuple[int, int]) -> tuple[int, int]:
         scale = LONG_SIDE / max(shape)
@@ -75,7 +74,6 @@ class Cosmos3(VideoPipeline):
         return rows, columns
 
     def actions(self, plan: Plan, timing: Timing) -> np.ndarray:
-        """float32 [frames-1,9] of a plan: see `camera_deltas`."""
         return camera_deltas(plan, timing, self.config.scale)
 
     def call(self, asks: Sequence[Ask], steps: int, guidance: float) -> np.ndarray:

@@ -20,7 +20,6 @@ class HunyuanVideo15(VideoPipeline):
 
     loads = "HunyuanVideo15ImageToVideoPipeline"
     names = ("HunyuanVideo15ImageToVideoPipeline",)
-    since = "0.36"
     needs = ("transformer", "vae", "scheduler", "guider", "image_encoder", "feature_extractor")
     batches = False
     one_picture: ClassVar[bool] = True
@@ -30,7 +29,7 @@ class HunyuanVideo15(VideoPipeline):
         self.guidance = float(getattr(pipe.guider, "guidance_scale", 1.0))
         self.tokens = pipe.tokenizer_max_length
 
-    def check_size(self, wanted: tuple[int, int]) -> tuple[int, int]:
+    def check_size(self, wanted: tuple[int, int]) -> tuple[int, int] | None:
         raise InputError("HunyuanVideo 1.5 chooses the size of its videos itself; leave size out")
 
     def size(self, shape: tuple[int, int]) -> tuple[int, int]:

@@ -15,6 +15,9 @@ from worldloop.models.diffusers.config import DiffusersConfig
 from worldloop.models.diffusers.folder import FAULTS, PipelineFolder
 from worldloop.models.diffusers.pipelines import VideoPipeline
 
+TESTED = "0.42"
+"""Version of diffusers that has all of these pipelines."""
+
 
 def load_pipeline(
     kind: type[VideoPipeline],
@@ -34,8 +37,7 @@ def load_pipeline(
         raise MissingExtraError("a pipeline of diffusers", "diffusers") from error
     if not hasattr(diffusers, kind.loads):
         raise InputError(
-            f"{kind.loads} needs diffusers {kind.since} or newer, here is {diffusers.__version__}: pip install -U "
-            "diffusers"
+            f"diffusers {diffusers.__version__} has no {kind.loads}, {TESTED} has: pip install -U diffusers"
         )
     adapted = any(a.card is not None for a in adapters.values())
     dtype = config.torch_dtype(device)

@@ -28,7 +28,6 @@ from worldloop.core import (
 from worldloop.core.errors import ModelError
 from worldloop.models.diffusers.adapters import Adapter, open_adapter
 from worldloop.models.diffusers.config import DiffusersConfig
-from worldloop.models.diffusers.cosmos3 import Cosmos3
 from worldloop.models.diffusers.folder import hash_of_weights, licence_of, open_pipeline
 from worldloop.models.diffusers.known import pipeline_for
 from worldloop.models.diffusers.load import load_pipeline
@@ -38,6 +37,8 @@ from worldloop.models.diffusers.speaking import Speaker
 from worldloop.models.diffusers.timing import Timing, paced, spread
 
 log = logging.getLogger(__name__)
+ASKED = ("template", "negative", "size", "frames", "frames_per_action", "fp8", "cache", "attention", "scale")
+"""Settings that results depend on, and that the card names where they are not the usual ones."""
 TOGETHER = 8
 """Candidates at once on a GPU, unless asked otherwise."""
 
@@ -93,9 +94,9 @@ class DiffusersModel:
         # The cache skips steps for a whole batch or not at all, so that candidates would depend on each other.
         if not self.pipeline.batches or self.config.cache is not None:
             if self.config.batch not in (None, 1):
+                why = " with a cache" if self.pipeline.batches else ""
                 raise InputError(
-                    f"{self.pipeline.loads} answers one candidate at a time{'' if self.pipeline.batches is False else ' with cache'}; "
-                    "leave batch out"
+                    f"{self.pipeline.loads} answers one candidate at a time{why}; leave batch out"
                 )
             return 1
         return self.config.batch or (1 if self.device.type == "cpu" else TOGETHER)
@@ -111,20 +112,11 @@ class DiffusersModel:
             "dtype": str(config.torch_dtype(self.device)).removeprefix("torch."),
             "device": self.device.type,
             "diffusers": importlib.metadata.version("diffusers"),
-            "training_scenes": sorted(self._trained.get("training_scenes", ())),
+            "training_scenes": sorted(
+                {s for a in adapters.values() for s in (a.card or {}).get("training_scenes", ())}
+            ),
         }
-        asked = (
-            "template",
-            "negative",
-            "size",
-            "frames",
-            "frames_per_action",
-            "fp8",
-            "cache",
-            "attention",
-            "scale",
-        )
-        for key in asked:
+        for key in ASKED:
             value = config.text(key) if key in ("template", "negative") else getattr(config, key)
             if value != DiffusersConfig.__dataclass_fields__[key].default:
                 settings[key] = value
@@ -191,16 +183,10 @@ class DiffusersModel:
             raise ModelError(f"model {self.card.name!r} sees uint8[H,W,3], got {rgb.dtype}{list(rgb.shape)}")
         shape = (rgb.shape[0], rgb.shape[1])
         timing = self._timing(len(query.plan))
-        size = (
-            self.pipeline.size(shape)
-            if self._size is None or isinstance(self.pipeline, Cosmos3)
-            else self._size
-        )
+        size = self._size or self.pipeline.size(shape)
         window = Window.around(shape, size)
         prompt, negative, text = self._speaker.prompt(self._speaker.completed(query.plan))
-        actions = None
-        if isinstance(self.pipeline, Cosmos3):
-            actions = self.pipeline.actions(query.plan, timing)
+        actions = self.pipeline.actions(query.plan, timing)
         seed = derive_seed(query.seed, "diffusers noise")
         ask = Ask(window.place(rgb), size, timing.frames, seed, prompt, negative, text, actions)
         same = hashlib.sha256(rgb.tobytes()).digest() if self.pipeline.one_picture else b""
@@ -240,6 +226,10 @@ class DiffusersModel:
             videos = self.pipeline.call(asks, self._steps, self._guidance)
         except torch.OutOfMemoryError as error:
             reason = str(error).split("\n")[0]
+        except Exception:
+            # A call that was cut short leaves behind what its cache knows of this candidate.
+            self.pipeline.pipe.maybe_free_model_hooks()
+            raise
         else:
             wanted = (len(asks), asks[0].frames)
             if videos.ndim != 5 or videos.shape[:2] != wanted:

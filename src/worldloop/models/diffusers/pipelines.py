@@ -13,11 +13,12 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from worldloop.core import InputError
+from worldloop.core import InputError, Plan
 from worldloop.models.diffusers.config import DiffusersConfig
 from worldloop.models.diffusers.folder import PipelineFolder
 from worldloop.models.diffusers.picture import size_for
 from worldloop.models.diffusers.prompt_control import Prompt, PromptControl
+from worldloop.models.diffusers.timing import Timing
 
 Embeddings = Mapping[str, Tensor]
 """Arguments of a pipeline that carry a prompt, such as `prompt_embeds` [1,S,D]."""
@@ -50,8 +51,6 @@ class VideoPipeline(ABC):
     """The class of diffusers that makes the videos."""
     names: ClassVar[tuple[str, ...]]
     """Values of `_class_name` in `model_index.json` that this stands for."""
-    since: ClassVar[str] = "0.35"
-    """Version of diffusers that has the class."""
     needs: ClassVar[tuple[str, ...]] = ("transformer", "vae", "scheduler")
     """Parts without which it cannot be loaded."""
     control: ClassVar[str] = "text"
@@ -129,8 +128,8 @@ class VideoPipeline(ABC):
             raise InputError(f"{self.loads} makes videos of {self.legal(frames)} frames, not of {frames}")
         return frames
 
-    def check_size(self, wanted: tuple[int, int]) -> tuple[int, int]:
-        """The size itself; InputError when it cannot make videos of that size."""
+    def check_size(self, wanted: tuple[int, int]) -> tuple[int, int] | None:
+        """The size itself, None where it still follows from the picture; InputError when it cannot make such videos."""
         if any(n % self.multiple for n in wanted):
             raise InputError(
                 f"{self.loads} makes videos whose rows and columns are multiples of {self.multiple}"
@@ -183,6 +182,10 @@ class VideoPipeline(ABC):
     def sampling(self, steps: int, guidance: float) -> dict[str, Any]:
         """Arguments for the number of steps and the guidance."""
         return {"num_inference_steps": steps, "guidance_scale": guidance}
+
+    def actions(self, plan: Plan, timing: Timing) -> np.ndarray | None:
+        """float32 [frames-1,D] of a plan, for pipelines that read actions."""
+        return None
 
     def extra(self) -> dict[str, Any]:
         """Further arguments."""

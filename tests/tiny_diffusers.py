@@ -17,6 +17,15 @@ from worldloop.training.diffusers.prompts import encode_captions
 CPU = torch.device("cpu")
 CAPTION = "The camera moves forward by 0.2m. The camera rotates left by 22.5°."
 NAMES = ("wan", "wan-i2v", "ltx", "cogvideox", "cogvideox-i2v", "cosmos")
+"""Kinds that can be post-trained."""
+CLASSES = {
+    "wan": "WanPipeline",
+    "wan-i2v": "WanImageToVideoPipeline",
+    "ltx": "LTXPipeline",
+    "cogvideox": "CogVideoXPipeline",
+    "cogvideox-i2v": "CogVideoXImageToVideoPipeline",
+    "cosmos": "Cosmos2VideoToWorldPipeline",
+}
 
 
 def save_pipeline(kind: str, folder: Path, text: bool = True) -> Path:
@@ -31,15 +40,39 @@ def save_pipeline(kind: str, folder: Path, text: bool = True) -> Path:
     vae.save_pretrained(folder / "vae")
     if scheduler is not None:
         scheduler.save_pretrained(folder / "scheduler")
-    index: dict[str, Any] = {"_class_name": "SomePipeline", "license": "apache-2.0"}
-    if kind == "cosmos":
-        index["_class_name"] = "Cosmos2VideoToWorldPipeline"
-    (folder / "model_index.json").write_text(json.dumps(index))
     if text:
         save_text_encoder(folder, width, "umt5" if kind.startswith("wan") else "t5")
     if kind == "wan-i2v":
         save_image_encoder(folder)
+    write_index(folder, CLASSES[kind], absent=() if text else ("text_encoder", "tokenizer"))
     return folder
+
+
+def write_index(folder: Path, name: str, absent: tuple[str, ...] = (), **settings: Any) -> None:
+    """The `model_index.json` of a pipeline's class for the parts that lie in a folder."""
+    index: dict[str, Any] = {"_class_name": name, "license": "apache-2.0", **settings}
+    for part in sorted(p for p in folder.iterdir() if p.is_dir()):
+        index[part.name] = class_of(part)
+    index |= {part: [None, None] for part in absent}
+    (folder / "model_index.json").write_text(json.dumps(index))
+
+
+def class_of(part: Path) -> list[str]:
+    """Library and class of a pipeline's part."""
+    if (part / "tokenizer_config.json").is_file():
+        known = json.loads((part / "tokenizer_config.json").read_text())
+        return [
+            "transformers",
+            known["tokenizer_class"].replace("TokenizersBackend", "PreTrainedTokenizerFast"),
+        ]
+    if (part / "preprocessor_config.json").is_file():
+        known = json.loads((part / "preprocessor_config.json").read_text())
+        return ["transformers", known["image_processor_type"].removesuffix("Pil").removesuffix("Fast")]
+    found = next(p for p in part.glob("*config.json") if "generation" not in p.name)
+    known = json.loads(found.read_text())
+    if "architectures" in known:
+        return ["transformers", known["architectures"][0]]
+    return ["diffusers", known["_class_name"]]
 
 
 def build(kind: str) -> tuple[Any, Any, Any, int]:
@@ -54,7 +87,7 @@ def build(kind: str) -> tuple[Any, Any, Any, int]:
         transformer = d.WanTransformer3DModel(
             **attention, **channels, text_dim=16, freq_dim=32, ffn_dim=48, rope_max_seq_len=32
         )
-        return transformer, wan_vae(), d.UniPCMultistepScheduler(flow_shift=3.0, use_flow_sigmas=True), 16
+        return transformer, wan_vae(), flow_scheduler(), 16
     if kind == "ltx":
         transformer = d.LTXVideoTransformer3DModel(
             **attention, in_channels=8, out_channels=8, cross_attention_dim=24, caption_channels=16
@@ -96,6 +129,12 @@ def build(kind: str) -> tuple[Any, Any, Any, int]:
         extra_pos_embed_type=None, concat_padding_mask=True,
     )  # fmt: skip
     return transformer, wan_vae(), d.FlowMatchEulerDiscreteScheduler(use_karras_sigmas=True), 16
+
+
+def flow_scheduler() -> Any:
+    from diffusers import UniPCMultistepScheduler
+
+    return UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0)
 
 
 def wan_vae() -> Any:
@@ -141,6 +180,13 @@ def save_image_encoder(folder: Path) -> None:
         hidden_size=16, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2, image_size=28, patch_size=14
     )  # fmt: skip
     CLIPVisionModel(config).save_pretrained(folder / "image_encoder")
+    save_clip_processor(folder / "image_processor", 28)
+
+
+def save_clip_processor(folder: Path, side: int) -> None:
+    from transformers import CLIPImageProcessor
+
+    CLIPImageProcessor(size={"shortest_edge": side}, crop_size=side).save_pretrained(folder)
 
 
 def pictures(seed: int = 0, frames: int = 9, side: int = 64) -> np.ndarray:

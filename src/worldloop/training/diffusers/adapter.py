@@ -11,9 +11,10 @@ from torch import Tensor
 
 from worldloop.core import InputError
 from worldloop.core.errors import MissingExtraError
+from worldloop.models.diffusers.adapters import WEIGHTS
 from worldloop.training.diffusers.families import Family
 
-WEIGHTS, SETTINGS = "adapter_model.safetensors", "adapter_config.json"
+SETTINGS = "adapter_config.json"
 _NAME = "default"
 
 

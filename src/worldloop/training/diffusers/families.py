@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from worldloop.core import InputError
+from worldloop.models.diffusers.prompt_control import Prompt
 from worldloop.models.video import FlowConfig
 from worldloop.models.video.flow import draw_times
 
@@ -42,16 +43,6 @@ class LatentClips:
             return None if latents is None else latents[at].to(device).float()
 
         return LatentClips(*(taken(getattr(self, f.name)) for f in fields(self)))
-
-
-@dataclass(frozen=True, eq=False)
-class Prompt:
-    """Prompt embeddings of B clips."""
-
-    embeds: Tensor
-    """[B,S,D]"""
-    mask: Tensor | None = None
-    """bool [B,S]: which tokens may be attended to; None where the family has no such mask."""
 
 
 class Family(ABC):

@@ -5,9 +5,6 @@ Only safetensors are read, nothing is downloaded, and no code that lies in the f
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +14,7 @@ import torch
 
 from worldloop.core import InputError
 from worldloop.core.errors import MissingExtraError
+from worldloop.models.diffusers.folder import FAULTS, hash_of_weights, licence_of, read_json
 from worldloop.training.diffusers.cogvideox import CogVideoX
 from worldloop.training.diffusers.cosmos import Cosmos
 from worldloop.training.diffusers.families import Family
@@ -24,8 +22,6 @@ from worldloop.training.diffusers.ltx import LTX
 from worldloop.training.diffusers.wan import Wan
 
 FAMILIES: tuple[type[Family], ...] = (Wan, LTX, CogVideoX, Cosmos)
-FAULTS = (OSError, ValueError, TypeError, KeyError, RuntimeError, ImportError)
-"""What diffusers and transformers raise for folders that they cannot load."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +61,7 @@ def open_folder(base: str | Path, vae: str | Path | None = None) -> ModelFolder:
     if not base.is_dir():
         raise InputError(f"{base} is not a folder with a model of diffusers")
     transformer = base / "transformer" if (base / "transformer").is_dir() else base
-    config = _json(transformer / "config.json")
+    config = read_json(transformer / "config.json")
     if config is None:
         raise InputError(
             f"{base} holds no transformer of diffusers: neither transformer/config.json nor config.json"
@@ -84,8 +80,8 @@ def open_folder(base: str | Path, vae: str | Path | None = None) -> ModelFolder:
         transformer,
         found,
         known[kind],
-        {**(_json(root / "model_index.json") or {}), "_adapted": transformer.name},
-        _json(root / "scheduler" / "scheduler_config.json") or {},
+        {**(read_json(root / "model_index.json") or {}), "_adapted": transformer.name},
+        read_json(root / "scheduler" / "scheduler_config.json") or {},
     )
 
 
@@ -98,7 +94,7 @@ def load_model(folder: ModelFolder, dtype: torch.dtype = torch.float32) -> Loade
         import diffusers
     except ModuleNotFoundError as error:
         raise MissingExtraError("adapting a model of diffusers", "diffusers") from error
-    config = _json(folder.vae / "config.json") or {}
+    config = read_json(folder.vae / "config.json") or {}
     kind = str(config.get("_class_name"))
     if kind not in folder.family.vae_classes:
         known = " or ".join(folder.family.vae_classes)
@@ -121,35 +117,9 @@ def load_model(folder: ModelFolder, dtype: torch.dtype = torch.float32) -> Loade
 
 def weights_hash(folder: ModelFolder) -> str:
     """16 hex digits that identify the weights of transformer and autoencoder."""
-    whole = hashlib.sha256()
-    for place in (folder.transformer, folder.vae):
-        for path in sorted(place.glob("*.safetensors")):
-            with path.open("rb") as file:
-                whole.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
-    return whole.hexdigest()[:16]
+    return hash_of_weights((folder.transformer, folder.vae))
 
 
 def licence(folder: ModelFolder) -> str | None:
     """The licence that the folder names, in its settings or in the head of its README; None where it names none."""
-    for settings in (folder.index, _json(folder.transformer / "config.json") or {}):
-        for key in ("license", "licence"):
-            if isinstance(settings.get(key), str):
-                return str(settings[key])
-    readme = folder.root / "README.md"
-    if readme.is_file():
-        head = re.match(r"---\n(.*?)\n---", readme.read_text(errors="replace"), re.DOTALL)
-        if head and (named := re.search(r"^licen[sc]e:\s*(\S+)", head[1], re.MULTILINE)):
-            return named[1]
-    return None
-
-
-def _json(path: Path) -> dict[str, Any] | None:
-    if not path.is_file():
-        return None
-    try:
-        found = json.loads(path.read_text())
-    except (ValueError, OSError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from None
-    if not isinstance(found, dict):
-        raise InputError(f"{path} does not hold the settings of a model")
-    return found
+    return licence_of(folder.root, folder.index, read_json(folder.transformer / "config.json") or {})

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from worldloop.core import InputError
 from worldloop.core.errors import MissingExtraError
+from worldloop.models.diffusers.folder import FAULTS
 from worldloop.training.diffusers.families import Family, Prompt
-from worldloop.training.diffusers.folder import FAULTS, ModelFolder
+from worldloop.training.diffusers.folder import ModelFolder
 
 ENCODERS = {"t5": "T5EncoderModel", "umt5": "UMT5EncoderModel"}
 CHUNK = 16

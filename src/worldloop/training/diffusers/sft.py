@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from worldloop.core import InputError, derive_seed
+from worldloop.models.diffusers.prompt_control import CONTROL_FILE, ControlConfig, PromptControl, save_control
 from worldloop.training.diffusers.adapter import add_adapters, save_adapter
 from worldloop.training.diffusers.clips import ClipStore, encode_clips, select
-from worldloop.training.diffusers.control import ControlConfig, PromptControl, save_control
 from worldloop.training.diffusers.families import Family, LatentClips, Prompt
 from worldloop.training.diffusers.folder import LoadedModel, licence, load_model, open_folder, weights_hash
 from worldloop.training.diffusers.prompts import (
@@ -32,8 +32,6 @@ from worldloop.training.diffusers.prompts import (
 from worldloop.training.loop import LoopConfig, StepInput, local_device, train
 
 CONTROLS = ("text", "code", "camera")
-CONTROL_FILE = Path("control") / "control.safetensors"
-"""Of an adapted model, in a folder of its own: diffusers takes any file beside the adapter for another one."""
 
 
 @dataclass(frozen=True)

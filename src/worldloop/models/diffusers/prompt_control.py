@@ -19,9 +19,20 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from worldloop.core import InputError
-from worldloop.training.diffusers.families import Prompt
 
 FORMAT = "worldloop-prompt-control-1"
+CONTROL_FILE = Path("control") / "control.safetensors"
+"""Of an adapted model, in a folder of its own: diffusers takes any file beside the adapter for another one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prompt:
+    """Prompt embeddings of B clips."""
+
+    embeds: Tensor
+    """[B,S,D]"""
+    mask: Tensor | None = None
+    """bool [B,S]: which tokens may be attended to; None where the family has no such mask."""
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,8 @@ def keep(run: Run, path: Path, **noted: Any) -> None:
     """Write the outcomes of a run, with further figures that need its folder."""
     records = [entry.episode.to_dict() for entry in run.records()]
     columns = {k: [r[k] for r in records] for k in records[0] if k not in DROPPED}
-    header = {k: v for k, v in run.header.to_dict().items() if k not in MACHINE}
-    assert header.pop("episode_ids") == columns["episode_id"]
+    dropped = (*MACHINE, "episode_ids", "scenes")
+    header = {k: v for k, v in run.header.to_dict().items() if k not in dropped}
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {"header": header, "noted": noted, "episodes": columns}
     path.write_text(json.dumps(content, sort_keys=True, separators=(",", ":")) + "\n")
@@ -36,6 +36,10 @@ def kept(path: Path) -> tuple[Run, dict[str, Any]]:
     content = json.loads(path.read_text())
     columns = content["episodes"]
     rows = [dict(zip(columns, values)) for values in zip(*columns.values())]
-    header = RunHeader.from_dict({**content["header"], "episode_ids": columns["episode_id"]})
-    entries = [Entry(EpisodeRecord.from_dict({**row, "index": i}), (), ()) for i, row in enumerate(rows)]
+    lists = {"episode_ids": columns["episode_id"], "scenes": columns["scene"], "resumed": []}
+    header = RunHeader.from_dict({**dict.fromkeys(MACHINE, {}), **content["header"], **lists})
+    entries = [
+        Entry(EpisodeRecord.from_dict({**row, "index": i, "seconds": {}}), (), ())
+        for i, row in enumerate(rows)
+    ]
     return Run(path.with_suffix(""), header, **tables_of(entries)), content["noted"]

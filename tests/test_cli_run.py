@@ -7,7 +7,7 @@ import json
 import pytest
 
 from worldloop.cli.main import main
-from worldloop.runs import table_digest
+from worldloop.runs import read_run, table_digest
 
 BAD = """
 from worldloop.core import ModelCard, Observation, Rollout
@@ -164,3 +164,14 @@ def test_a_verdict_needs_a_baseline_and_something_to_compare(here, capsys):
     assert main([*run, "--model", "oracle", "--episodes", "2"]) == 0
     assert main(["compare", "runs", "--sequential"]) == 2
     assert "has 0 runs of 'none'" in capsys.readouterr().err
+
+
+def test_runs_of_before_scenes_were_noted_are_read_and_resumed(here, capsys):
+    (here / "worlds.py").write_text(WORLDS)
+    command = ["run", "--task", "worlds.Pairs", "--model", "none", "--episodes", "4", "--out", "runs"]
+    assert main(command) == 0
+    path = here / "runs" / "worlds.Pairs" / "none" / "run.json"
+    header = json.loads(path.read_text())
+    assert header.pop("scenes") == ["scene-0", "scene-0", "scene-1", "scene-1"]
+    path.write_text(json.dumps({**header, "status": "running"}))
+    assert main(command) == 0 and len(read_run(path.parent).header.resumed) == 1

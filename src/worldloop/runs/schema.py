@@ -23,6 +23,8 @@ class _Checked:
 
     finite: ClassVar[tuple[str, ...]] = ()
     natural: ClassVar[tuple[str, ...]] = ()
+    later: ClassVar[tuple[str, ...]] = ()
+    """Fields that older files may lack."""
 
     def __post_init__(self) -> None:
         kind = type(self).__name__
@@ -45,7 +47,7 @@ class _Checked:
         if not isinstance(data, dict):
             raise InputError(f"{cls.__name__} should be an object, got {type(data).__name__}")
         known = field_types(cls)
-        if missing := [n for n in known if n not in data]:
+        if missing := [n for n in known if n not in data and n not in cls.later]:
             raise InputError(f"{cls.__name__} lacks {', '.join(missing)}")
         if extra := [str(n) for n in data if n not in known]:
             raise InputError(f"{cls.__name__} has unknown fields: {', '.join(extra)[:200]}")
@@ -168,6 +170,8 @@ class CandidateRecord(_Checked):
 @dataclass(frozen=True)
 class RunHeader(_Checked):
     """What a run is: `run.json`. One run is one task, model, agent, split, seed and settings."""
+
+    later: ClassVar[tuple[str, ...]] = ("scenes",)
 
     spec: dict[str, Any]
     """What determines the result: task, model, agent, split, seed, rollouts, horizon, ..."""

@@ -79,6 +79,10 @@ def test_what_is_not_there_is_not_seen():
     assert gap(nothing.rgb, "red block", np.zeros(3)) is None
     with pytest.raises(InputError, match="depth"):
         locate(nothing.without("depth"), "red block")
+    # Pixels at two heights far apart: none is near where the upper side is taken to be.
+    few, depth = nothing.rgb.copy(), np.ones((128, 128), np.float32)
+    few[60:62, 60:65], depth[60, 60:62] = (220, 20, 20), 0.5
+    assert np.isfinite(locate(Observation(few, depth=depth), "red block")).all()
     with pytest.raises(InputError, match="manipulation"):
         read_goal(Goal("Go where this picture was taken."))
 

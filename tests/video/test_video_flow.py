@@ -25,6 +25,7 @@ from worldloop.models.video import (
 )
 from worldloop.models.video.flow import clean_of, noise_of
 from worldloop.models.video.sampler import draw_noise, noise_levels
+from worldloop.training.video.clip_loss import change_weights
 
 from tiny_video import latents
 
@@ -209,3 +210,19 @@ def test_noise_of_a_longer_plan_begins_alike():
 def test_bad_flow_settings(bad):
     with pytest.raises(InputError):
         FlowConfig(**bad)
+
+
+def test_what_changes_counts_more():
+    present, target = torch.zeros(2, 1, 3, 4, 4), torch.zeros(2, 2, 3, 4, 4)
+    target[0, :, :, 1, 2] = 5.0
+    weight = change_weights(present, target, 3.0)
+    assert weight.shape == (2, 2, 1, 4, 4)
+    torch.testing.assert_close(weight.mean((1, 2, 3, 4)), torch.ones(2))
+    torch.testing.assert_close(weight[0, :, 0, 1, 2] / weight[0, :, 0, 0, 0], torch.full((2,), 1 + 3 * 16.0))
+    assert (weight[1] == 1).all()  # nothing moves: all places count the same
+    noise = torch.randn(2, 2, 3, 4, 4)
+    off = torch.zeros_like(noise)
+    off[:, :, :, 1, 2] = 1.0
+    plain = squared_error(noise - target + off, target, noise)
+    weighted = squared_error(noise - target + off, target, noise, weight=weight)
+    assert weighted[0] > 10 * plain[0] and weighted[1] == plain[1]

@@ -79,7 +79,9 @@ def locate(observation: Observation, name: str) -> np.ndarray | None:
     columns, rows = (found - 0.5).astype(int).T
     points = THIRD.lift(found, observation.depth[rows, columns], observation.rgb.shape[:2])
     top = float(np.percentile(points[:, 2], 85))
-    upper = points[np.abs(points[:, 2] - top) < 0.006]
+    off = np.abs(points[:, 2] - top)
+    # Of few pixels, none may be that close to where the upper side is taken to be.
+    upper = points[off < max(0.006, float(off.min()) + 1e-6)]
     # Mid-range of the bulk: a mean would lean towards whatever edge is seen better.
     low, high = np.percentile(upper[:, :2], 5, axis=0), np.percentile(upper[:, :2], 95, axis=0)
     return np.array([*((low + high) / 2), max(0.0, top - HEIGHTS[name.split(" ")[1]]), 0.0])

@@ -107,6 +107,13 @@ def _sft(parser: argparse.ArgumentParser) -> None:
         "--muon", action="store_true", help="with --full: the Muon optimiser for the blocks (needs torch 2.9)"
     )
     add(
+        "--changes",
+        type=float,
+        default=0.0,
+        metavar="X",
+        help="how much more counts what differs from the present, for cameras that stand still (default: %(default)s)",
+    )
+    add(
         "--vae",
         metavar="PATH",
         help="with --full: another autoencoder than the base's; diffusers: the autoencoder's folder, where the base is a "

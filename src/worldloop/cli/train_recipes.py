@@ -97,6 +97,7 @@ def _sft(options: argparse.Namespace, folder: Path, show: Show) -> dict[str, Any
         full=options.full,
         vae=_path(options.vae),
         muon=options.muon,
+        changes=options.changes,
     )
     return train_sft(settings, lambda step, loss: show(step, loss, None))
 

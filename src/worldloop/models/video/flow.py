@@ -77,18 +77,22 @@ def draw_times(config: FlowConfig, batch: int, frames: int, generator: torch.Gen
     return t.repeat_interleave(config.group or frames, dim=1)[:, :frames]
 
 
-def squared_error(v: Tensor, x0: Tensor, noise: Tensor, mask: Tensor | None = None) -> Tensor:
+def squared_error(
+    v: Tensor, x0: Tensor, noise: Tensor, mask: Tensor | None = None, weight: Tensor | None = None
+) -> Tensor:
     """Mean squared error of a velocity per clip, float [B].
 
-    `mask` bool [B,T] chooses the frames that count (context and padding do not); a clip without any counts 0.
+    `mask` bool [B,T] chooses the frames that count (context and padding do not); a clip without any counts 0. `weight`
+    [B,T,1,h,w] says how much each place counts.
     """
-    error = (v - (noise - x0)).square().flatten(2).mean(2)  # [B,T]
+    square = (v - (noise - x0)).square()
+    error = (square if weight is None else square * weight).flatten(2).mean(2)  # [B,T]
     if mask is None:
         return error.mean(1)
     if mask.shape != error.shape:
         raise InputError(f"the mask is {list(mask.shape)}, the clip has {list(error.shape)} frames")
-    weight = mask.to(error.dtype)
-    return (error * weight).sum(1) / weight.sum(1).clamp(min=1)
+    counts = mask.to(error.dtype)
+    return (error * counts).sum(1) / counts.sum(1).clamp(min=1)
 
 
 def flow_loss(
@@ -97,17 +101,18 @@ def flow_loss(
     config: FlowConfig,
     generator: torch.Generator,
     mask: Tensor | None = None,
+    weight: Tensor | None = None,
 ) -> Tensor:
     """Flow-matching loss per clip, float [B], at noise levels and noise drawn from the generator.
 
     x0 [B,T,C,h,w]. Frames outside `mask` bool [B,T] stay clean (t = 0) and do not count. Mean over B is the
-    usual loss; the vector serves weighted and preference losses.
+    usual loss; the vector serves weighted and preference losses. `weight` as in `squared_error`.
     """
     noise = torch.randn(x0.shape, generator=generator, device=generator.device).to(x0)
     t = draw_times(config, x0.shape[0], x0.shape[1], generator).to(x0)
     if mask is not None:
         t = torch.where(mask, t, torch.zeros_like(t))
-    return squared_error(velocity(noised(x0, noise, t), t), x0, noise, mask)
+    return squared_error(velocity(noised(x0, noise, t), t), x0, noise, mask, weight)
 
 
 def _spread_over(t: Tensor, x: Tensor) -> Tensor:

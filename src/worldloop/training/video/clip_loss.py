@@ -33,11 +33,16 @@ class ClipLoss(nn.Module):
     """
 
     def __init__(
-        self, backbone: VideoBackbone, flow: FlowConfig, decode: Callable[[Tensor], Tensor] | None = None
+        self,
+        backbone: VideoBackbone,
+        flow: FlowConfig,
+        decode: Callable[[Tensor], Tensor] | None = None,
+        changes: float = 0.0,
     ) -> None:
+        """changes: how much more counts what differs from the present; see `change_weights`."""
         super().__init__()
         self.backbone, self.flow = backbone, flow
-        self.decode = decode
+        self.decode, self.changes = decode, changes
 
     def forward(
         self, batch: ClipBatch, condition: Condition | None, past: Condition | None, seed: int
@@ -55,7 +60,8 @@ class ClipLoss(nn.Module):
             clean = clean_of(x, v.detach(), t)
             return v
 
-        loss = flow_loss(velocity, batch.target, self.flow, generator)
+        weight = change_weights(batch.context[:, -1:], batch.target, self.changes) if self.changes else None
+        loss = flow_loss(velocity, batch.target, self.flow, generator, weight=weight)
         if condition is not None and self.backbone.conditioner.passage is not None:
             loss = loss + self._blocking(batch, context)
         if shown is None or self.decode is None or condition is None:
@@ -86,6 +92,18 @@ class ClipLoss(nn.Module):
         sharp = self.backbone.sharpened(decoded[:, None], at, context)
         error = picture_error(sharp[:, 0], shown.truth)
         return error if condition.keep is None else error * condition.keep
+
+
+def change_weights(present: Tensor, target: Tensor, changes: float) -> Tensor:
+    """[B,T,1,h,w], 1 on average over a clip: what differs from the present [B,1,C,h,w] counts more.
+
+    A place counts 1 + `changes` times its squared difference, in units of the clip's mean: for a camera that stands still,
+    before which little moves, and that little is what matters.
+    """
+    gap = (target - present).square().mean(dim=2, keepdim=True)
+    mean = gap.mean(dim=(1, 2, 3, 4), keepdim=True)
+    weight = 1 + changes * gap / mean.clamp(min=1e-6)
+    return weight / weight.mean(dim=(1, 2, 3, 4), keepdim=True)
 
 
 def picture_error(pictures: Tensor, truth: Tensor) -> Tensor:

@@ -79,7 +79,12 @@ class SupervisedTraining:
     muon: bool = False
     """With `full`: let Muon train the blocks' matrices; needs torch 2.9."""
 
+    changes: float = 0.0
+    """How much more counts what differs from the present, see `change_weights`: for a camera that stands still."""
+
     def __post_init__(self) -> None:
+        if not 0 <= self.changes < 1000:
+            raise InputError(f"--changes is a weight of at least 0, such as 2, got {self.changes}")
         if self.control not in CONTROLS:
             raise InputError(f"--control is one of {', '.join(CONTROLS)}, got {self.control!r}")
         if (self.examples is not None and self.examples < self.batch) or self.epochs < 1 or self.rank == 0:
@@ -159,8 +164,10 @@ def train_sft(
     }
     if settings.full:
         about["full"] = [settings.muon, settings.vae and file_hash(settings.vae)]
+    if settings.changes:
+        about["changes"] = settings.changes
     vae = checkpoint.vae.to(local_device())
-    learner = ClipLoss(backbone, flow, vae.decode if settings.sharpens else None)
+    learner = ClipLoss(backbone, flow, vae.decode if settings.sharpens else None, settings.changes)
     muon = hidden_matrices(learner) if settings.muon else ()
     facts = train(learner, loss, loop, settings.out, progress, muon, about=about)
     vae.cpu()
@@ -172,6 +179,7 @@ def train_sft(
         "epochs": settings.epochs,
         **({"method": "all weights"} if settings.full else {"rank": rank}),
         "flow": asdict(flow),
+        **({"changes": settings.changes} if settings.changes else {}),
         "base": checkpoint.weights_hash,
         "data": list(settings.data),
         "scenes": len(footage.scenes),

@@ -283,6 +283,8 @@ def _run(
 
     if (job.folder / "run.json").exists():
         before = read_run(job.folder).records()
+        if retry_failed:
+            before = [e for e in before if e.episode.status == "finished"]
         successes = sum(e.episode.success for e in before)
         bar.update(line, completed=len(before), note=f"{successes} successes")
     return run(

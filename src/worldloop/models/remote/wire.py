@@ -17,6 +17,7 @@ VERSION = 1
 MEDIA_TYPE = "application/msgpack"
 ENCODINGS = ("raw", "png", "mp4")
 """Of pictures: as they are, smaller without loss, or much smaller with loss."""
+LOSSY = ("mp4",)
 _ARRAY, _PNG, _MP4 = {"dtype", "shape", "data"}, {"shape", "png"}, {"shape", "mp4"}
 _KINDS = "biuf"
 """Truth values, integers and floats."""

@@ -20,8 +20,7 @@ import pytest
 
 from worldloop.core import InputError, ModelError, ServerError
 from worldloop.engine.check import check_model
-from worldloop.models import MODELS
-from worldloop.models import retrying
+from worldloop.models import MODELS, retrying
 from worldloop.models.remote import client, messages
 from worldloop.models.remote.client import RemoteModel
 from worldloop.models.remote.wire import pack, unpack

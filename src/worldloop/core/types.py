@@ -186,9 +186,7 @@ class SteppedModel(Protocol):
     gone on from any number of times, which is what a fork does. A state may tell its size in memory as `nbytes`.
     """
 
-    def begin(
-        self, vocabulary: Vocabulary, history: Sequence[Observation], actions: Sequence[Action]
-    ) -> Any:
+    def begin(self, vocabulary: Vocabulary, history: Sequence[Observation], actions: Sequence[Action]) -> Any:
         """The state after these observations (oldest first, the last one is now) and the actions between them."""
         ...
 

@@ -130,7 +130,10 @@ def _frames(data: bytes | memoryview, size: tuple[int, int] | None = None) -> It
                 raise VideoError(f"its codec is none of {', '.join(CODECS)}")
             first = (stream.height, stream.width)
             if (size is not None and first != size) or not 0 < first[0] * first[1] <= LARGEST_FRAME:
-                raise VideoError(f"its pictures are {first[0]} x {first[1]}" + (f", not {size[0]} x {size[1]}" if size else ""))
+                raise VideoError(
+                    f"its pictures are {first[0]} x {first[1]}"
+                    + (f", not {size[0]} x {size[1]}" if size else "")
+                )
             codec.thread_count, codec.thread_type = 1, "NONE"
             codec.options = _DECODER
             for frame in container.decode(stream):

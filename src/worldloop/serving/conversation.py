@@ -80,12 +80,14 @@ class _Conversation:
             if problem is not None:
                 raise problem
             reply = await self._reply(given)
-        except Exception as error:  # noqa: BLE001 - told to the client, and logged where it is a fault of ours
+        except Exception as error:
             kind = fault(error)[0]
             if kind == "fault":
                 log.exception("a message failed")
             said = type(error).__name__ if kind == "fault" else str(error)
-            reply = {"error": {"kind": kind, "message": said[:1000] or "the time limit of this server has passed"}}
+            reply = {
+                "error": {"kind": kind, "message": said[:1000] or "the time limit of this server has passed"}
+            }
         message = {"id": number, **reply}
         if self._encoding == "raw":
             data = pack(message)
@@ -115,7 +117,11 @@ class _Conversation:
                 self.seats.leave(name)
                 return {}
             if op == "fork":
-                other = replace(seat.session, seed=checks.whole(given, "seed")) if "seed" in given else seat.session
+                other = (
+                    replace(seat.session, seed=checks.whole(given, "seed"))
+                    if "seed" in given
+                    else seat.session
+                )
                 return {"session": self.seats.take(other)}
             return await self._step(seat, given)
 

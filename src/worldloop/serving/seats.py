@@ -28,7 +28,9 @@ class Session:
     @property
     def nbytes(self) -> int:
         """Memory that it holds, in bytes; what forks share is counted in each."""
-        arrays = [a for o in self.history for a in (o.rgb, o.panorama, o.depth, o.segmentation, *o.extra.values())]
+        arrays = [
+            a for o in self.history for a in (o.rgb, o.panorama, o.depth, o.segmentation, *o.extra.values())
+        ]
         return sum(a.nbytes for a in arrays if a is not None) + int(getattr(self.state, "nbytes", 0))
 
 

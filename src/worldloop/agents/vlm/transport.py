@@ -15,9 +15,9 @@ import httpx2
 from worldloop.agents.vlm.config import VlmConfig
 from worldloop.agents.vlm.pacing import Pace
 from worldloop.agents.vlm.replies import BrokenError, completion_of
-from worldloop.agents.vlm.secret import Secret
 from worldloop.core import ServerError, derive_seed
 from worldloop.core.network import retry_after
+from worldloop.core.secret import Secret
 
 log = logging.getLogger(__name__)
 

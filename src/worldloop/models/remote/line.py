@@ -29,6 +29,7 @@ class Line:
             self._headers["Authorization"] = f"Bearer {token}"
         self._lock = threading.Lock()
         self._socket: Any = None
+        self._held = contextlib.ExitStack()
         self._asked: dict[int, Future[dict[str, Any]]] = {}
         self._numbers = count()
         self.life = 0
@@ -78,19 +79,23 @@ class Line:
             raise MissingExtraError("sessions with a remote model", "remote") from None
         try:
             # No proxy of the environment: the token goes where the user said. Frames do not get smaller by compression.
-            self._socket = connect(
-                self._url,
-                additional_headers=self._headers,
-                open_timeout=timeout,
-                close_timeout=1,
-                max_size=LARGEST_REPLY,
-                compression=None,
-                proxy=None,
+            self._socket = self._held.enter_context(
+                connect(
+                    self._url,
+                    additional_headers=self._headers,
+                    open_timeout=timeout,
+                    close_timeout=1,
+                    max_size=LARGEST_REPLY,
+                    compression=None,
+                    proxy=None,
+                )
             )
         except (OSError, WebSocketException) as error:
             status = getattr(getattr(error, "response", None), "status_code", 0)
             if 400 <= status < 500:
-                raise ServerError(f"{self._url}: status {status}; it has no sessions, or wants a token") from None
+                raise ServerError(
+                    f"{self._url}: status {status}; it has no sessions, or wants a token"
+                ) from None
             raise LostError(f"{self._url}: {type(error).__name__}: {error}") from None
         threading.Thread(
             target=self._listen, args=(self._socket,), name="worldloop-sessions", daemon=True
@@ -111,12 +116,13 @@ class Line:
             if self._socket is not socket:
                 return
             self._socket, self.life = None, self.life + 1
+            held, self._held = self._held, contextlib.ExitStack()
             lost, self._asked = list(self._asked.values()), {}
         for answer in lost:
             if not answer.done():
                 answer.set_exception(ConnectionError("the connection was lost"))
         with contextlib.suppress(OSError, self._closed()):
-            socket.close()
+            held.close()
 
     @staticmethod
     def _closed() -> type[Exception]:

@@ -67,7 +67,9 @@ class RemoteSession:
         """
         plan = actions if isinstance(actions, Plan) else self.vocabulary.plan(actions)
         if plan.vocabulary != self.vocabulary:
-            raise InputError(f"this session takes actions of {self.vocabulary.name!r}, not {plan.vocabulary.name!r}")
+            raise InputError(
+                f"this session takes actions of {self.vocabulary.name!r}, not {plan.vocabulary.name!r}"
+            )
         told = messages.actions(plan.actions)
 
         def once(left: float) -> Rollout:
@@ -167,7 +169,9 @@ class RemoteSession:
         error = reply.get("error")
         if error is None:
             return reply
-        kind, said = (str(error.get(n, "")) for n in ("kind", "message")) if isinstance(error, dict) else ("", "")
+        kind, said = (
+            (str(error.get(n, "")) for n in ("kind", "message")) if isinstance(error, dict) else ("", "")
+        )
         if kind == "session":
             self._name = ""  # it was idle for too long; the next attempt walks there again
             raise PassingError(said, 0.0)

@@ -216,7 +216,9 @@ class VideoModel:
     def _answer(self, questions: Sequence[Question], context: Context) -> list[np.ndarray]:
         noise = self._noise([q.seed for q in questions], questions[0].frames)
         conditions = self.backbone.placed(self._stacked([q.conditions for q in questions]), context)
-        return self._shown(rollout(self.backbone, context, conditions, noise, self.sampler), conditions, context)
+        return self._shown(
+            rollout(self.backbone, context, conditions, noise, self.sampler), conditions, context
+        )
 
     def _advanced(
         self,

@@ -96,7 +96,8 @@ class QueryReader:
             part = Plan(plan.vocabulary, plan.actions[start:stop])
             before = poses[start] if start or at.pose is not None else None
             conditions.append(self._condition(codes[start:stop], poses[start + 1 : stop + 1], part, before))
-        return tuple(conditions), Reached(pose=tuple(map(float, path[-1])))
+        x, y, yaw_deg = map(float, path[-1])
+        return tuple(conditions), Reached(pose=(x, y, yaw_deg))
 
     def refusal(self, vocabulary: Vocabulary) -> str | None:
         """Why plans of this vocabulary cannot be answered at all; None if they can."""
@@ -120,9 +121,7 @@ class QueryReader:
         silent = Condition(text=caption_batch([""], buckets)) if buckets else None
         for start, stop in spans:
             part = torch.from_numpy(vectors[None, start:stop])
-            clips.append(
-                Condition(vectors=part, before=before) if self.spec.control == "vector" else silent
-            )
+            clips.append(Condition(vectors=part, before=before) if self.spec.control == "vector" else silent)
             before = part[:, -1]
         return tuple(clips), Reached(command=before)
 

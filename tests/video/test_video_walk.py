@@ -9,12 +9,21 @@ import pytest
 import torch
 
 from worldloop.actions import NAVIGATION
-from worldloop.core import ModelError, SteppedModel
+from worldloop.actions.gripper import gripper_vocabulary
+from worldloop.core import ModelError, Observation, Query, SteppedModel
 from worldloop.models import MODELS
-from worldloop.models.video import ConditioningConfig, VideoModel
+from worldloop.models.video import (
+    ConditioningConfig,
+    SamplerConfig,
+    VideoCheckpoint,
+    VideoModel,
+    VideoSpec,
+)
 from worldloop.models.video import model as module
 
-from tiny_video import ALL, ask, checkpoint
+from tiny_video import PIXELS, ask, backbone, checkpoint
+
+BOX = gripper_vocabulary((0.3, -0.35, 0.0), (0.7, 0.35, 0.45), name="gripper-waypoint")
 
 CLIP = 4
 NAMES = ["turn_left", "move_forward", "turn_right", "move_forward"] * 3
@@ -62,6 +71,23 @@ def test_a_walk_in_clips_is_the_whole_plan_to_the_bit(control, window, one_noise
     one_noise[0] = 0
     walked_frames, _ = walked(model, begun(model, query), NAMES, [0, 1, 2], CLIP)
     np.testing.assert_array_equal(walked_frames, shown(whole))
+
+
+def test_a_walk_of_commands_is_the_whole_plan_to_the_bit(one_noise):
+    plain = checkpoint()
+    spec = VideoSpec("arm", "vector", {}, sampler=SamplerConfig(2), vocabulary=BOX)
+    body = backbone(ConditioningConfig(vectors=7), panorama=False, clip_frames=CLIP)
+    model = VideoModel(VideoCheckpoint(plain.vae, body, spec))
+    rng = np.random.default_rng(1)
+    rgb = rng.integers(0, 256, (PIXELS, PIXELS, 3), dtype=np.uint8)
+    now = Observation(rgb, extra={"gripper": np.array([0.5, 0, 0.2, 0, 0, 0, 1.0])})
+    rows = rng.uniform(BOX.low, BOX.high, (3 * CLIP, 7))
+    (whole,) = model.simulate([Query((now,), (), BOX.plan(rows), 0)])
+    one_noise[0], frames, walk = 0, [], model.begin(BOX, (now,), ())
+    for start in range(0, 3 * CLIP, CLIP):
+        ((rollout, walk),) = model.advance([(walk, BOX.plan(rows[start : start + CLIP]), 0)])
+        frames.append(shown(rollout))
+    np.testing.assert_array_equal(np.concatenate(frames), shown(whole))
 
 
 def test_blocked_steps_count_in_the_next_clip(one_noise):
@@ -129,4 +155,3 @@ def test_what_a_walk_refuses():
 def test_the_packaged_model_can_be_gone_on_from():
     assert isinstance(VideoModel(checkpoint()), SteppedModel)
     assert not isinstance(MODELS.create("frozen"), SteppedModel)
-    assert ALL.camera

@@ -122,7 +122,10 @@ def application(model: WorldModel, config: ServeConfig) -> Starlette:
         Route("/v1/health", health),
         WebSocketRoute("/v1/sessions", sessions),
     ]
-    return Starlette(routes=routes, lifespan=lifespan, exception_handlers={404: refused, 405: refused})
+    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={404: refused, 405: refused})
+    # A path with one slash too many would be sent on to whatever host the client named.
+    app.router.redirect_slashes = False
+    return app
 
 
 async def _told(endpoint: Endpoint, request: Request) -> Response:

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import logging
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -344,3 +345,9 @@ def test_pointers():
 def test_a_clip_may_be_longer_or_shorter_than_the_plan():
     assert Clip(frames_per_action=1).wish(query(length=2)).frames == 3
     assert Clip().wish(query(shape=(5, 500))).values()["size"] == "496x16"
+
+
+def test_the_example_can_be_read(monkeypatch):
+    monkeypatch.setenv("RUNWAY_KEY", KEY)
+    path = Path(__file__).parents[2] / "examples" / "video_service.toml"
+    assert MODELS.create(f"jobs:config={path}").card.name == "gen4-turbo"

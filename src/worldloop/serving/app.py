@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,7 +13,7 @@ from worldloop import __version__
 from worldloop.core import MissingExtraError, WorldModel
 from worldloop.models import mp4
 from worldloop.models.remote import messages
-from worldloop.models.remote.wire import ENCODINGS, LOSSY, MEDIA_TYPE, VERSION, pack, unpack
+from worldloop.models.remote.wire import ENCODINGS, LOSSY, MEDIA_TYPE, VERSION, pack_pieces, unpack
 from worldloop.serving.config import ServeConfig
 from worldloop.serving.faults import TooLargeError, fault
 from worldloop.serving.hub import Hub
@@ -25,6 +25,7 @@ try:
     from starlette.requests import ClientDisconnect, Request
     from starlette.responses import JSONResponse, PlainTextResponse, Response
     from starlette.routing import Route, WebSocketRoute
+    from starlette.types import Receive, Scope, Send
     from starlette.websockets import WebSocket
 
     from worldloop.serving.conversation import converse
@@ -76,8 +77,7 @@ def application(model: WorldModel, config: ServeConfig) -> Starlette:
             leaving.cancel()
         form = encoding(request.headers)
         message = messages.answer(found, timing) | {"encoding": form, "lossy": form in LOSSY}
-        body = await asyncio.to_thread(lambda: pack(message, encoding=form))
-        return Response(body, media_type=MEDIA_TYPE)
+        return Pieces(await asyncio.to_thread(lambda: pack_pieces(message, encoding=form)))
 
     async def health(request: Request) -> Response:
         return JSONResponse({"status": "ok", "waiting": hub.waiting})
@@ -126,6 +126,22 @@ def application(model: WorldModel, config: ServeConfig) -> Starlette:
     # A path with one slash too many would be sent on to whatever host the client named.
     app.router.redirect_slashes = False
     return app
+
+
+class Pieces(Response):
+    """A message that is sent piece by piece, as the client takes it: frames go out from where they are."""
+
+    def __init__(self, pieces: Sequence[bytes | memoryview]) -> None:
+        super().__init__(media_type=MEDIA_TYPE)
+        self.headers["content-length"] = str(sum(map(len, pieces)))
+        self._pieces = pieces
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        for piece in self._pieces:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
 
 
 async def _told(endpoint: Endpoint, request: Request) -> Response:

@@ -6,6 +6,7 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ MEDIA_TYPE = "application/msgpack"
 ENCODINGS = ("raw", "png", "mp4")
 """Of pictures: as they are, smaller without loss, or much smaller with loss."""
 LOSSY = ("mp4",)
+LARGE = 2**16
+"""Bytes, from which on a piece of a message is sent by itself."""
 _ARRAY, _PNG, _MP4 = {"dtype", "shape", "data"}, {"shape", "png"}, {"shape", "mp4"}
 _KINDS = "biuf"
 """Truth values, integers and floats."""
@@ -44,9 +47,17 @@ def pack(message: Any, *, encoding: str = "raw") -> bytes:
     encoding: `png` compresses pictures (uint8 [...,H,W,3]) without loss, which is smaller and slower; `mp4` compresses
     those that follow one another (uint8 [L,H,W,3]) with loss. TypeError for what has no place in a message.
     """
+    return b"".join(pack_pieces(message, encoding=encoding))  # the only copy that is made of an array
+
+
+def pack_pieces(message: Any, *, encoding: str = "raw") -> list[bytes | memoryview]:
+    """The same bytes in pieces, for whoever sends them one after the other: arrays are not copied at all."""
     pieces: list[bytes | memoryview] = []
     _walk(message, pieces, _msgpack().Packer(), encoding)
-    return b"".join(pieces)  # the only copy that is made of an array
+    out: list[bytes | memoryview] = []
+    for large, run in groupby(pieces, lambda p: len(p) >= LARGE):
+        out += run if large else [b"".join(run)]
+    return out
 
 
 def _walk(value: Any, pieces: list[bytes | memoryview], packer: Any, encoding: str) -> None:

@@ -41,7 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="sessions over all connections (default: %(default)s)",
     )
-    add("--session-mb", type=int, default=2048, metavar="N", help="memory for sessions (default: %(default)s)")
+    add(
+        "--session-mb", type=int, default=2048, metavar="N", help="memory for sessions (default: %(default)s)"
+    )
     add("--cache-mb", type=int, default=512, metavar="N", help="memory for answers (default: %(default)s)")
 
 

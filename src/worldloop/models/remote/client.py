@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import time
@@ -106,8 +105,8 @@ class RemoteModel:
         body = pack(messages.question(queries), encoding="raw" if self.encoding == "raw" else "png")
         headers = {"Content-Type": MEDIA_TYPE, "X-Worldloop-Encoding": self.encoding}
 
-        def read(data: bytearray) -> list[Rollout]:
-            return messages.read_answer(unpack(data), len(queries))
+        def read(reply: Reply) -> list[Rollout]:
+            return messages.read_answer(unpack(reply.body), len(queries))
 
         return self._asked("POST", "/v1/rollouts", read, body, headers)  # type: ignore[no-any-return]
 
@@ -132,7 +131,7 @@ class RemoteModel:
         self._line.close()
 
     def _spec(self) -> dict[str, Any]:
-        spec = self._asked("GET", "/v1/spec", json.loads)
+        spec = self._asked("GET", "/v1/spec", Reply.json)
         if not isinstance(spec, dict) or spec.get("protocol") != VERSION:
             told = spec.get("protocol") if isinstance(spec, dict) else None
             raise ServerError(f"{self.url} speaks protocol {told!r}; this client speaks {VERSION}")
@@ -142,7 +141,7 @@ class RemoteModel:
         self,
         method: str,
         path: str,
-        read: Callable[[bytearray], Any],
+        read: Callable[[Reply], Any],
         body: bytes | None = None,
         headers: Mapping[str, str] = MappingProxyType({}),
     ) -> Any:
@@ -170,9 +169,9 @@ class RemoteModel:
 
         return hedged(send, self.hedge) if self.hedge else send(Flight())
 
-    def _read(self, reply: Reply, read: Callable[[bytearray], Any]) -> Any:
+    def _read(self, reply: Reply, read: Callable[[Reply], Any]) -> Any:
         if reply.status == 200:
-            return read(reply.body)
+            return read(reply)
         problem = _refusal(reply, self._token_env)
         if reply.status in PASSING:
             raise PassingError(problem, retry_after(reply.headers.get("retry-after")))
@@ -193,8 +192,8 @@ class RemoteModel:
 
 def _refusal(reply: Reply, token_env: str) -> str:
     try:
-        said = json.loads(reply.body)["error"]["message"]
+        said = reply.json()["error"]["message"]
     except (ValueError, KeyError, TypeError, RecursionError):
-        said = reply.body[:200].decode("utf-8", "replace")
+        said = reply.text(200)
     advice = f"; set {token_env} to the server's token" if reply.status == 401 else ""
     return f"status {reply.status}: {' '.join(str(said).split())[:400]}{advice}"

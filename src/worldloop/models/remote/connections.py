@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import socket
 import ssl
 import threading
@@ -11,6 +12,9 @@ import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass
 from queue import Empty, LifoQueue
+from typing import Any
+
+import numpy as np
 
 LARGEST_REPLY = 2**32
 NETWORK_ERRORS = (OSError, http.client.HTTPException)
@@ -23,7 +27,15 @@ class Reply:
 
     status: int
     headers: Mapping[str, str]
-    body: bytearray
+    body: memoryview
+
+    def text(self, most: int) -> str:
+        """The first so many bytes of the body as text, whatever they are."""
+        return bytes(self.body[:most]).decode("utf-8", "replace")
+
+    def json(self) -> Any:
+        """The body as JSON. ValueError or RecursionError for what is none."""
+        return json.loads(bytes(self.body))
 
 
 class TooLongError(http.client.HTTPException):
@@ -143,22 +155,30 @@ class Connections:
         connection.request(method, self._prefix + path, body, {**self._headers, **headers})
         reply = connection.getresponse()
         size = reply.length
-        if size is None:
-            data = bytearray()
-            while piece := reply.read1(2**20):
-                data += piece
-                if len(data) > most:
-                    break
-            size = len(data)
-        if size > most:
+        if (size or 0) > most:
             raise TooLongError(f"its reply is longer than {most} bytes")
-        if reply.length is not None:
-            data, got = bytearray(size), 0
-            view = memoryview(data)
-            while got < size:
-                count = reply.readinto(view[got:])
-                if not count:
-                    raise http.client.IncompleteRead(bytes(data[:0]), size - got)
-                got += count
+        data = memoryview(_streamed(reply, most)) if size is None else _sized(reply, size)
         reply.close()
         return Reply(reply.status, {k.lower(): v for k, v in reply.headers.items()}, data)
+
+
+def _sized(reply: http.client.HTTPResponse, size: int) -> memoryview:
+    """The body of a reply that says how long it is."""
+    # Not a bytearray: nothing is cleared first, and a large array of numpy's lies in large pages.
+    data, got = np.empty(size, np.uint8).data, 0
+    while got < size:
+        count = reply.readinto(data[got:])
+        if not count:
+            raise http.client.IncompleteRead(b"", size - got)
+        got += count
+    return data
+
+
+def _streamed(reply: http.client.HTTPResponse, most: int) -> bytearray:
+    """The body of a reply that just ends somewhere."""
+    data = bytearray()
+    while piece := reply.read1(2**20):
+        data += piece
+        if len(data) > most:
+            raise TooLongError(f"its reply is longer than {most} bytes")
+    return data

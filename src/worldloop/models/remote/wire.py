@@ -56,7 +56,10 @@ def pack_pieces(message: Any, *, encoding: str = "raw") -> list[bytes | memoryvi
     _walk(message, pieces, _msgpack().Packer(), encoding)
     out: list[bytes | memoryview] = []
     for large, run in groupby(pieces, lambda p: len(p) >= LARGE):
-        out += run if large else [b"".join(run)]
+        if large:
+            out += run
+        else:
+            out.append(b"".join(run))
     return out
 
 
@@ -108,7 +111,7 @@ def _walk_array(
             pieces.append(np.ascontiguousarray(array.reshape(-1), dtype).view(np.uint8).data)
 
 
-def unpack(data: bytes | bytearray) -> Any:
+def unpack(data: bytes | bytearray | memoryview) -> Any:
     """The message; its arrays are read-only. WireError for anything else."""
     msgpack = _msgpack()
     try:

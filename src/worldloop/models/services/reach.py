@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import urllib.parse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -75,7 +74,7 @@ class Caller:
         )
         self._accept(reply)
         try:
-            return json.loads(reply.body)
+            return reply.json()
         except (ValueError, RecursionError):
             kind = reply.headers.get("content-type", "")[:60]
             raise PassingError(f"its reply ({kind or 'of no type'}) is no JSON, or cut off") from None
@@ -95,7 +94,7 @@ class Caller:
         self._accept(reply)
         kind = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind not in VIDEO_TYPES and not kind.startswith("video/"):
-            said = self.redact(reply.body[:200].decode("utf-8", "replace"))
+            said = self.redact(reply.text(200))
             raise ServerError(f"{self.who} answered with {kind[:60]}, not with a video: {said}")
         data = bytes(reply.body)
         try:
@@ -152,7 +151,7 @@ class Caller:
         """Nothing for a good reply; PassingError, ModelError or ServerError for others."""
         if 200 <= reply.status < 300:
             return
-        said = self.redact(_said(reply.body))[:400] or "(nothing)"
+        said = self.redact(_said(reply))[:400] or "(nothing)"
         message = f"status {reply.status}: {said}"
         if reply.status in PASSING:
             raise PassingError(message, retry_after(reply.headers.get("retry-after")))
@@ -164,11 +163,11 @@ class Caller:
         raise ServerError(f"{self.who}: {message}{advice}")
 
 
-def _said(body: bytes | bytearray) -> str:
+def _said(reply: Reply) -> str:
     """What an error says: its code and message where it has them."""
-    text = body[:2000].decode("utf-8", "replace")
+    text = reply.text(2000)
     try:
-        error = json.loads(body)
+        error = reply.json()
         error = error.get("error", error)
         if isinstance(error, str):
             return error

@@ -86,7 +86,7 @@ def test_without_a_panorama_they_say_so(name):
         MODELS.create(name).simulate([query()])
 
 
-@pytest.mark.parametrize("name", [n for n in MODELS.names() if n not in ("none", "remote")])
+@pytest.mark.parametrize("name", [n for n in MODELS.names() if n not in ("none", "remote", "videos", "jobs")])
 def test_rollouts_do_not_depend_on_the_batch(name, room):
     queries = [
         room_query(room, plan, i) for i, plan in enumerate((PLAN, OTHER, NAVIGATION.plan(["turn_right"] * 4)))

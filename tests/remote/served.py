@@ -7,12 +7,13 @@ import contextlib
 import socket
 import threading
 import time
+from dataclasses import dataclass
 
 import numpy as np
 import uvicorn
 
 from worldloop.actions import NAVIGATION
-from worldloop.core import ModelCard, Observation, Query, Rollout
+from worldloop.core import ModelCard, Observation, Query, Rollout, derive_seed
 from worldloop.serving import ServeConfig, application
 
 
@@ -92,7 +93,7 @@ def serving(model, port: int = 0, wrap=lambda app: app, **settings):
     listening.bind(("127.0.0.1", port))
     app = wrap(application(model, ServeConfig(**settings)))
     config = uvicorn.Config(
-        app, log_level="critical", access_log=False, lifespan="on", timeout_graceful_shutdown=5
+        app, log_level="critical", access_log=False, lifespan="on", timeout_graceful_shutdown=1
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
@@ -145,3 +146,55 @@ def same(a: Rollout, b: Rollout) -> bool:
             for f, g in zip(a.frames, b.frames)
         )
     )
+
+
+class Stepped(Shift):
+    """The same, and it goes on from a state: a picture and the sum of the shifts so far."""
+
+    def __init__(self, **settings) -> None:
+        super().__init__(**settings)
+        self.begun, self.advanced = 0, []
+
+    def begin(self, vocabulary, history, actions):
+        self.begun += 1
+        return Place(history[-1].rgb, len(actions))
+
+    def advance(self, steps):
+        self.advanced.append(len(steps))
+        self.entered.set()
+        self.gate.wait(60)
+        time.sleep(self.seconds)
+        if self.fails is not None:
+            raise self.fails
+        return [self.gone(*step) for step in steps]
+
+    @staticmethod
+    def gone(place, plan, seed):
+        by, frames = place.by, []
+        for action in plan.actions:
+            by = (31 * by + seed + plan.vocabulary.index(action)) % 1009
+            frames.append(Observation(np.roll(place.rgb, by, axis=1)))
+        return Rollout(tuple(frames)), Place(place.rgb, by)
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """A state."""
+
+    rgb: np.ndarray
+    by: int
+
+    @property
+    def nbytes(self) -> int:
+        return self.rgb.nbytes + 8
+
+
+def walked(query: Query, seed: int, walks: list[list[str]]) -> list[np.ndarray]:
+    """What `Stepped` shows along the steps of a session."""
+    place, out, steps = Place(query.history[-1].rgb, len(query.actions)), [], 0
+    for names in walks:
+        plan = query.plan.vocabulary.plan(names)
+        rollout, place = Stepped.gone(place, plan, derive_seed(seed, "step", steps))
+        out.append(np.stack([f.rgb for f in rollout.frames]))
+        steps += len(names)
+    return out

@@ -20,7 +20,7 @@ import pytest
 
 from worldloop.core import InputError, ModelError, ServerError
 from worldloop.engine.check import check_model
-from worldloop.models import MODELS
+from worldloop.models import MODELS, retrying
 from worldloop.models.remote import client, messages
 from worldloop.models.remote.client import RemoteModel
 from worldloop.models.remote.wire import pack, unpack
@@ -211,7 +211,7 @@ class Hostile(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def hostile(monkeypatch):
-    monkeypatch.setattr(client, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(retrying, "FIRST_PAUSE", 0.001)
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Once", (Hostile,), {}))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

@@ -9,7 +9,7 @@ import pytest
 
 from worldloop.core import ModelCard
 from worldloop.engine import RunSettings, run
-from worldloop.models.remote import client
+from worldloop.models import retrying
 from worldloop.models.remote.client import RemoteModel
 from worldloop.runs import read_run, table_digest
 
@@ -42,7 +42,7 @@ def play(model, folder) -> str:
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch):
-    monkeypatch.setattr(client, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(retrying, "FIRST_PAUSE", 0.01)
 
 
 @pytest.fixture(scope="module")

@@ -42,7 +42,7 @@ def test_arrays_come_back_to_the_bit(array):
 
 def test_pictures_come_back_to_the_bit_as_png():
     rgb = np.random.default_rng(0).integers(0, 255, (2, 3, 9, 7, 3), dtype=np.uint8)
-    data = pack({"rgb": rgb, "pose": np.eye(4)}, png=True)
+    data = pack({"rgb": rgb, "pose": np.eye(4)}, encoding="png")
     assert b"PNG" in data
     back = unpack(data)
     assert np.array_equal(back["rgb"], rgb) and np.array_equal(back["pose"], np.eye(4))

@@ -34,6 +34,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="seconds for a request (default: %(default)s)",
     )
+    add(
+        "--max-sessions",
+        type=int,
+        default=256,
+        metavar="N",
+        help="sessions over all connections (default: %(default)s)",
+    )
+    add(
+        "--session-mb", type=int, default=2048, metavar="N", help="memory for sessions (default: %(default)s)"
+    )
     add("--cache-mb", type=int, default=512, metavar="N", help="memory for answers (default: %(default)s)")
 
 
@@ -50,6 +60,8 @@ def main(options: argparse.Namespace) -> int:
         options.max_request_mb * 2**20,
         options.time_limit,
         cache_megabytes=options.cache_mb,
+        max_sessions=options.max_sessions,
+        session_megabytes=options.session_mb,
     )
     model = usable(MODELS.create(options.model), options.model)
     locked = "a token is needed" if config.token else "open to this machine"

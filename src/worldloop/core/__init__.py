@@ -27,6 +27,7 @@ from worldloop.core.types import (
     Query,
     Rollout,
     Simulator,
+    SteppedModel,
     WorldModel,
 )
 
@@ -64,6 +65,7 @@ __all__ = [
     "Simulator",
     "Situation",
     "SplitError",
+    "SteppedModel",
     "Task",
     "Vocabulary",
     "WorldModel",

@@ -178,6 +178,23 @@ class WorldModel(Protocol):
         ...
 
 
+@runtime_checkable
+class SteppedModel(Protocol):
+    """A world model that can also go on from where it stopped, because it keeps what it computed (keys and values, say).
+
+    A state is whatever the model likes, and never changes: going on from it makes another one, so that one state may be
+    gone on from any number of times, which is what a fork does. A state may tell its size in memory as `nbytes`.
+    """
+
+    def begin(self, vocabulary: Vocabulary, history: Sequence[Observation], actions: Sequence[Action]) -> Any:
+        """The state after these observations (oldest first, the last one is now) and the actions between them."""
+        ...
+
+    def advance(self, steps: Sequence[tuple[Any, Plan, int]]) -> list[tuple[Rollout, Any]]:
+        """For each state, plan and seed: the rollout and the state after it. Each depends on its own three alone."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
     """A plan with its rollout; revision's scores stand in the `Decision`."""

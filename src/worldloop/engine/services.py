@@ -68,8 +68,9 @@ def _timed(function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, fl
 class Simulation:
     """Asks a world model for rollouts, in batches across episodes, from cache where it can.
 
-    Batches form by themselves: whatever is waiting when the model becomes free goes in together. A model
-    may set `lanes` (how many batches it takes at once, default 1) and `max_batch` (default 64).
+    Batches form by themselves: whatever is waiting when the model becomes free goes in together. A question that
+    somebody else has asked already, and that is not answered yet, is asked once for both. A model may set `lanes` (how
+    many batches it takes at once, default 1) and `max_batch` (default 64).
     """
 
     def __init__(self, model: WorldModel, workers: Workers, cache: RolloutCache, retries: int = 2) -> None:
@@ -77,7 +78,9 @@ class Simulation:
         self._retries = retries
         self._lanes = min(getattr(model, "lanes", 1), workers.threads)
         self._max_batch = getattr(model, "max_batch", 64)
-        self._waiting: deque[tuple[Query, str, asyncio.Future[Rollout]]] = deque()
+        self._waiting: deque[tuple[Query, str]] = deque()
+        self._asked: dict[str, list[asyncio.Future[Rollout]]] = {}
+        """Who waits for which rollout; the key of each question that is waiting or running is here."""
         self._running: set[asyncio.Task[None]] = set()
         self._model_key = model_key(model.card)
 
@@ -97,8 +100,11 @@ class Simulation:
             asked.append(future)
             if (known := self._cache.get(key)) is not None:
                 future.set_result(replace(known, seconds=0.0))
+            elif key in self._asked:
+                self._asked[key].append(future)
             else:
-                self._waiting.append((query, key, future))
+                self._asked[key] = [future]
+                self._waiting.append((query, key))
         self._start()
         rollouts = list(await asyncio.gather(*asked))
         clock.add("simulate", sum(r.seconds for r in rollouts))
@@ -108,18 +114,25 @@ class Simulation:
         while self._waiting and len(self._running) < self._lanes:
             share = -(-len(self._waiting) // (self._lanes - len(self._running)))
             batch = [self._waiting.popleft() for _ in range(min(share, self._max_batch, len(self._waiting)))]
-            batch = [item for item in batch if not item[2].cancelled()]
+            batch = [item for item in batch if self._wanted(item[1])]
             if batch:
                 task = asyncio.get_running_loop().create_task(self._serve(batch))
                 self._running.add(task)
                 task.add_done_callback(self._served)
 
+    def _wanted(self, key: str) -> bool:
+        """Whether anybody still waits for a rollout."""
+        if all(f.done() for f in self._asked[key]):
+            del self._asked[key]
+            return False
+        return True
+
     def _served(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
         self._start()
 
-    async def _serve(self, batch: list[tuple[Query, str, asyncio.Future[Rollout]]]) -> None:
-        queries = [q for q, _, _ in batch]
+    async def _serve(self, batch: list[tuple[Query, str]]) -> None:
+        queries = [q for q, _ in batch]
         try:
             rollouts = await self._attempt(queries)
         except Exception as error:  # noqa: BLE001 - handed to whoever asked
@@ -127,13 +140,17 @@ class Simulation:
             if len(batch) > 1:
                 for item in batch:
                     await self._serve([item])
-            elif not batch[0][2].done():
-                batch[0][2].set_exception(error)
+                return
+            for future in self._asked.pop(batch[0][1]):
+                if not future.done():
+                    future.set_exception(error)
             return
-        for (_, key, future), rollout in zip(batch, rollouts):
+        for (_, key), rollout in zip(batch, rollouts):
             self._cache.put(key, rollout)
-            if not future.done():
-                future.set_result(rollout)
+            for i, future in enumerate(self._asked.pop(key)):
+                if not future.done():
+                    # Model time is told once.
+                    future.set_result(replace(rollout, seconds=0.0) if i else rollout)
 
     def _simulate(self, queries: list[Query]) -> list[Rollout]:
         name, rollouts = self._model.card.name, self._model.simulate(queries)

@@ -35,6 +35,12 @@ for _name, _where, _summary in (
     ("video-lora", "video.shipped:lora", "the same, post-trained on actions by LoRA"),
     ("diffusers", "diffusers.model:build", "a video pipeline of diffusers in a folder on this machine"),
     ("remote", "remote.client:RemoteModel", "a model behind `worldloop serve`; its URL alone will do"),
+    (
+        "videos",
+        "services.videos:VideosModel",
+        "a video generator behind a /v1/videos server, told plans as text",
+    ),
+    ("jobs", "services.jobs:JobsModel", "a video service with a job interface that a small file describes"),
 ):
     MODELS.register(_name, f"{_HERE}.{_where}", _summary)
 

@@ -5,25 +5,30 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from worldloop import __version__
 from worldloop.core import MissingExtraError, WorldModel
+from worldloop.models import mp4
 from worldloop.models.remote import messages
-from worldloop.models.remote.wire import MEDIA_TYPE, VERSION, pack, unpack
+from worldloop.models.remote.wire import ENCODINGS, LOSSY, MEDIA_TYPE, VERSION, pack_pieces, unpack
 from worldloop.serving.config import ServeConfig
-from worldloop.serving.hub import Hub, fault
-from worldloop.serving.sessions import converse
+from worldloop.serving.faults import TooLargeError, fault
+from worldloop.serving.hub import Hub
 
 try:
     from starlette.applications import Starlette
+    from starlette.datastructures import Headers
     from starlette.exceptions import HTTPException
     from starlette.requests import ClientDisconnect, Request
     from starlette.responses import JSONResponse, PlainTextResponse, Response
     from starlette.routing import Route, WebSocketRoute
+    from starlette.types import Receive, Scope, Send
     from starlette.websockets import WebSocket
+
+    from worldloop.serving.conversation import converse
 except ImportError:
     raise MissingExtraError("serving a world model", "serve") from None
 
@@ -35,6 +40,12 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 def application(model: WorldModel, config: ServeConfig) -> Starlette:
     """The ASGI application of a model. InputError for one that cannot be served."""
     hub = Hub(model, config)
+    encodings = [e for e in ENCODINGS if e != "mp4" or mp4.available()]
+
+    def encoding(headers: Headers) -> str:
+        """How pictures of a reply are written: as was asked for, where that is known here."""
+        asked = headers.get("x-worldloop-encoding", "raw")
+        return asked if asked in encodings else "raw"
 
     async def spec(request: Request) -> Response:
         card = messages.card_message(model.card)
@@ -44,7 +55,8 @@ def application(model: WorldModel, config: ServeConfig) -> Starlette:
             "worldloop": __version__,
             "card": card,
             "limits": limits,
-            "encodings": ["raw", "png"],
+            "encodings": encodings,
+            "sessions": {"keeps_state": hub.stepper is not None, "idle_seconds": config.session_idle},
         }
         return JSONResponse(known)
 
@@ -63,9 +75,9 @@ def application(model: WorldModel, config: ServeConfig) -> Starlette:
         finally:
             asking.cancel()
             leaving.cancel()
-        png = request.headers.get("x-worldloop-encoding", "raw") == "png"
-        body = await asyncio.to_thread(lambda: pack(messages.answer(found, timing), png=png))
-        return Response(body, media_type=MEDIA_TYPE)
+        form = encoding(request.headers)
+        message = messages.answer(found, timing) | {"encoding": form, "lossy": form in LOSSY}
+        return Pieces(await asyncio.to_thread(lambda: pack_pieces(message, encoding=form)))
 
     async def health(request: Request) -> Response:
         return JSONResponse({"status": "ok", "waiting": hub.waiting})
@@ -79,7 +91,10 @@ def application(model: WorldModel, config: ServeConfig) -> Starlette:
         if not _admitted(socket.headers.get("authorization", ""), config.token):
             await socket.close(4401, "a token is needed")
             return
-        await converse(socket, hub)
+        if hub.counts["connections"] >= config.max_sessions:
+            await socket.close(1013, "too many connections; come again later")
+            return
+        await converse(socket, hub, encoding(socket.headers))
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -107,15 +122,32 @@ def application(model: WorldModel, config: ServeConfig) -> Starlette:
         Route("/v1/health", health),
         WebSocketRoute("/v1/sessions", sessions),
     ]
-    return Starlette(routes=routes, lifespan=lifespan, exception_handlers={404: refused, 405: refused})
+    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={404: refused, 405: refused})
+    # A path with one slash too many would be sent on to whatever host the client named.
+    app.router.redirect_slashes = False
+    return app
+
+
+class Pieces(Response):
+    """A message that is sent piece by piece, as the client takes it: frames go out from where they are."""
+
+    def __init__(self, pieces: Sequence[bytes | memoryview]) -> None:
+        super().__init__(media_type=MEDIA_TYPE)
+        self.headers["content-length"] = str(sum(map(len, pieces)))
+        self._pieces = pieces
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        for piece in self._pieces:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
 
 
 async def _told(endpoint: Endpoint, request: Request) -> Response:
     """The reply of an endpoint; of its failure, one that says whether to ask again."""
     try:
         return await endpoint(request)
-    except TooLargeError as error:
-        return _error(413, "size", str(error))
     except ClientDisconnect:
         return Response(status_code=499)
     except Exception as error:
@@ -125,10 +157,6 @@ async def _told(endpoint: Endpoint, request: Request) -> Response:
             return _error(status, kind, type(error).__name__)
         message = str(error) or "the time limit of this server has passed"
         return _error(status, kind, message, BUSY_SECONDS if kind == "busy" else None)
-
-
-class TooLargeError(Exception):
-    """A body beyond the limit."""
 
 
 async def _body(request: Request, most: int) -> bytes:

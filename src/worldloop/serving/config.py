@@ -25,7 +25,13 @@ class ServeConfig:
     cache_megabytes: int = 512
     """Rollouts that are kept in memory, so that a question that is asked again is not simulated again."""
     max_sessions: int = 256
-    """Over all connections."""
+    """Over all connections, of which there may be as many."""
+    sessions_per_client: int = 64
+    """In one connection."""
+    session_idle: float = 900.0
+    """Seconds after which a session that nobody uses ends."""
+    session_megabytes: int = 2048
+    """Memory for what sessions remember."""
     drain_seconds: float = 30.0
     """How long questions may take to end when the server is told to."""
 
@@ -38,6 +44,9 @@ class ServeConfig:
             raise InputError(
                 f"{self.host} can be reached from other machines: set a token (--token-env NAME), or serve on 127.0.0.1"
             )
-        sizes = (self.max_request_bytes, self.time_limit, self.max_waiting, self.max_sessions)
+        sizes = (
+            *(self.max_request_bytes, self.time_limit, self.max_waiting, self.max_sessions),
+            *(self.sessions_per_client, self.session_idle, self.session_megabytes),
+        )
         if min(*sizes) <= 0 or self.cache_megabytes < 0 or self.drain_seconds < 0:
             raise InputError("limits of a server are positive")

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
-from worldloop.core import InputError, Query, Rollout, WorldloopError, WorldModel
+from worldloop.core import InputError, Query, Rollout, SteppedModel, WorldModel
 from worldloop.engine.cache import RolloutCache
-from worldloop.engine.services import Clock, Simulation, Workers
-from worldloop.models.remote.wire import WireError
+from worldloop.engine.services import Clock, Simulation
 from worldloop.serving.config import ServeConfig
+from worldloop.serving.faults import BusyError
+from worldloop.serving.seats import Hall
+from worldloop.serving.stepping import Stepper, Turns
 
-
-class BusyError(WorldloopError):
-    """Too much is waiting already."""
+T = TypeVar("T")
 
 
 class Hub:
@@ -26,10 +27,15 @@ class Hub:
                 f"{model.card.name!r} cannot be served: it {'runs the simulator' if model.card.imagines else 'imagines nothing'}"
             )
         self.model, self.config = model, config
-        self.workers = Workers()
+        self.workers = Turns(getattr(model, "lanes", 1))
         self.cache = RolloutCache(megabytes=config.cache_megabytes)
         self.counts: Counter[str] = Counter()
         self.waiting = 0
+        self.hall = Hall(config, self.counts)
+        self.stepper: Stepper | None = None
+        """For a model that goes on from where it stopped; sessions of others look back on what they imagined."""
+        if isinstance(model, SteppedModel):
+            self.stepper = Stepper(model, model.card.name, self.workers, getattr(model, "max_batch", 64))
         self._simulation = Simulation(model, self.workers, self.cache, retries=0)
 
     async def ask(self, queries: Sequence[Query]) -> tuple[list[Rollout], dict[str, float]]:
@@ -37,23 +43,18 @@ class Hub:
 
         BusyError when too much is waiting, ModelError when the model fails, TimeoutError after the time limit.
         """
-        if self.waiting and self.waiting + len(queries) > self.config.max_waiting:
-            raise BusyError(f"{self.waiting} candidates are waiting")
         by_context: dict[tuple[int, ...], list[int]] = {}
         for i, query in enumerate(queries):
             by_context.setdefault(tuple(map(id, query.history)), []).append(i)
         loop, clock = asyncio.get_running_loop(), Clock()
         started = loop.time()
-        self.waiting += len(queries)
-        try:
-            async with asyncio.timeout(self.config.time_limit):
-                groups = [[queries[i] for i in rows] for rows in by_context.values()]
-                # All of them end before the first failure is told: nothing is left running on its own.
-                found = await asyncio.gather(
-                    *(self._simulation.ask(clock, g) for g in groups), return_exceptions=True
-                )
-        finally:
-            self.waiting -= len(queries)
+        groups = [[queries[i] for i in rows] for rows in by_context.values()]
+
+        def asked() -> Awaitable[list[list[Rollout] | BaseException]]:
+            # All of them end before the first failure is told: nothing is left running on its own.
+            return asyncio.gather(*(self._simulation.ask(clock, g) for g in groups), return_exceptions=True)
+
+        found = await self.limited(len(queries), asked)
         for part in found:
             if isinstance(part, BaseException):
                 raise part
@@ -63,15 +64,17 @@ class Hub:
         timing = {"model": clock.seconds.get("simulate", 0.0), "total": loop.time() - started}
         return [out[i] for i in range(len(queries))], timing
 
+    async def limited(self, count: int, work: Callable[[], Awaitable[T]]) -> T:
+        """What so many candidates come to. BusyError when too many wait already, TimeoutError after the time limit."""
+        if self.waiting and self.waiting + count > self.config.max_waiting:
+            raise BusyError(f"{self.waiting} candidates are waiting")
+        self.waiting += count
+        try:
+            async with asyncio.timeout(self.config.time_limit):
+                return await work()
+        finally:
+            self.waiting -= count
+
     def close(self) -> None:
         """Let go of the threads."""
         self.workers.close()
-
-
-def fault(error: Exception) -> tuple[str, int]:
-    """What kind of failure a client is told of, and the status that says whether to ask again."""
-    kinds = ((WireError, "message", 400), (BusyError, "busy", 503), (TimeoutError, "time", 504))
-    for known, kind, status in kinds:
-        if isinstance(error, known):
-            return kind, status
-    return ("model", 422) if isinstance(error, WorldloopError) else ("fault", 500)

@@ -39,6 +39,7 @@ def serve(model: WorldModel, config: ServeConfig, ready: Callable[[str], None] =
         access_log=False,
         server_header=False,
         ws_max_size=config.max_request_bytes,
+        ws_per_message_deflate=False,  # frames do not get smaller by it
         timeout_graceful_shutdown=round(config.drain_seconds),
         lifespan="on",
     )

@@ -30,7 +30,7 @@ def vlm(task: str, replay: str = "", **options: Any) -> Agent:
     from worldloop.agents.vlm.agent import VlmAgent
     from worldloop.agents.vlm.client import Client
     from worldloop.agents.vlm.config import VlmConfig
-    from worldloop.agents.vlm.secret import Secret
+    from worldloop.agents.vlm.secret import key_of
 
     answers = task in ANSWERS
     used = prompts.identity(("propose", "revise", *(["answer"] if answers else [])))
@@ -40,7 +40,7 @@ def vlm(task: str, replay: str = "", **options: Any) -> Agent:
         options = _recorded(str(replay), task, used)
     config = VlmConfig.of(options)
     if not replay:
-        Secret.of(config)  # an unusable key is known before the first episode
+        key_of(config)  # an unusable key is known before the first episode
         if not config.base_url or not config.model:
             raise InputError(
                 "agent vlm needs a server: --agent vlm:base_url=http://HOST:PORT/v1,model=NAME, or replay=RUN_FOLDER"

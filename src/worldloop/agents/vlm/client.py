@@ -15,7 +15,7 @@ from worldloop.agents.vlm.config import VlmConfig
 from worldloop.agents.vlm.pictures import Picture
 from worldloop.agents.vlm.prompts import Message
 from worldloop.agents.vlm.replies import Completion, Form, UnusableError, completion_of
-from worldloop.agents.vlm.secret import Secret
+from worldloop.agents.vlm.secret import key_of
 from worldloop.agents.vlm.transport import Attempt, Transport
 from worldloop.core import InputError, LimitExceededError, ServerError
 from worldloop.runs import frame_hash
@@ -106,7 +106,7 @@ class Client:
         if self.replay:
             self.calls.replay(self.replay, spec)
         else:
-            self.transport = Transport(self.config, Secret.of(self.config))
+            self.transport = Transport(self.config, key_of(self.config))
 
     async def close(self) -> None:
         """Close connections and the transcript."""

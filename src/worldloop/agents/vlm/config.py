@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import urllib.parse
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from worldloop.core import InputError
+from worldloop.core.network import check_url
 from worldloop.core.numbers import finite
 
 STRUCTURED = ("schema", "object", "none")
@@ -96,7 +96,7 @@ class VlmConfig:
         if self.max_cost and not (self.price_in or self.price_out):
             raise InputError("agent vlm: max_cost needs price_in and price_out, per million tokens")
         if self.base_url:
-            check_url(self.base_url)
+            check_url(self.base_url, "agent vlm: base_url")
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> VlmConfig:
@@ -150,19 +150,3 @@ def _typed(name: str, value: Any, kind: Any) -> Any:
     if kind.startswith("float") and number:
         return float(value)
     raise InputError(f"agent vlm: {name} should be of type {kind}, not {type(value).__name__}")
-
-
-def check_url(url: str) -> None:
-    """InputError for an address that cannot be used, or that has a secret in it (which is not shown)."""
-    try:
-        parts = urllib.parse.urlsplit(url)
-        port = parts.port
-    except ValueError:
-        parts, port = None, None
-    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
-        raise InputError("agent vlm: base_url looks like http://HOST:PORT/v1")
-    if "@" in parts.netloc or parts.query or parts.fragment:
-        raise InputError(
-            "agent vlm: base_url has no user, password, query or fragment; a key is given in the environment "
-            "variable that key_env names"
-        )

@@ -17,7 +17,7 @@ from worldloop.agents.vlm.client import Client, Ledger
 from worldloop.agents.vlm.config import VlmConfig
 from worldloop.agents.vlm.forms import grade_form
 from worldloop.agents.vlm.prompts import identity, prompt
-from worldloop.agents.vlm.secret import Secret
+from worldloop.agents.vlm.secret import key_of
 from worldloop.agents.vlm.transport import Transport
 from worldloop.core import InputError, derive_seed
 from worldloop.runs.fields import canonical
@@ -36,7 +36,7 @@ class LlmJudge:
         """InputError without base_url and model, or for a key that cannot be used."""
         if not config.base_url or not config.model:
             raise InputError("the LLM judge needs base_url=http://HOST:PORT/v1 and model=NAME")
-        Secret.of(config)
+        key_of(config)
         self.config = replace(config, logprobs=False, images=False)
         self._calls = Calls()
 
@@ -73,7 +73,7 @@ class LlmJudge:
             {"question": question, "accepted": right, "given": given, "form": form.text}
         )
         seed = derive_seed(question, right, given, "judge") % 2**31
-        transport = Transport(self.config, Secret.of(self.config))
+        transport = Transport(self.config, key_of(self.config))
         try:
             client = Client(self.config, transport=transport, calls=self._calls)
             reply = await client.ask(Place("", 0, f"judge {seed}"), Ledger(), messages, form, seed)

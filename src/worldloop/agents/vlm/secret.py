@@ -1,97 +1,16 @@
-"""The key: read from the environment, sent in one header, and masked in everything else."""
+"""The key of a chat server."""
 
 from __future__ import annotations
 
-import base64
-import json
-import os
-import re
-import urllib.parse
 from dataclasses import asdict
-from typing import Any
 
 from worldloop.agents.vlm.config import VlmConfig
-from worldloop.core import InputError
-from worldloop.core.network import in_the_clear
-
-MASK = "[key]"
-SHORTEST = 8
+from worldloop.core.secret import Secret
 
 
-class Secret:
-    """A key that does not show itself; the empty one changes nothing."""
+def key_of(config: VlmConfig) -> Secret:
+    """The key of the environment variable that the config names, if it is set.
 
-    __slots__ = ("_forms", "_key")
-
-    def __init__(self, key: str = "") -> None:
-        """InputError, without the key in it, for what cannot be one."""
-        if key and (len(key) < SHORTEST or not re.fullmatch(r"[!-~]+", key)):
-            raise InputError(
-                f"a key has at least {SHORTEST} visible ASCII characters and no spaces; a server that needs none "
-                "gets none with key_env= (nothing after the equals sign)"
-            )
-        self._key = key
-        quoted = json.dumps(key)[1:-1]
-        forms = {
-            key,
-            urllib.parse.quote(key, safe=""),
-            quoted,
-            json.dumps(quoted)[1:-1],
-            quoted.replace("/", "\\/"),
-        }
-        # In the base64 of a longer text the key starts at one of three phases; only characters that are made
-        # of nothing but its bits can be searched for.
-        for phase in range(3):
-            coded = base64.b64encode(b"\0" * phase + key.encode()).decode()
-            forms.add(coded[-(-phase * 4 // 3) : (phase + len(key)) * 4 // 3])
-        self._forms = sorted((f for f in forms if f and key), key=len, reverse=True)
-
-    @classmethod
-    def of(cls, config: VlmConfig) -> Secret:
-        """The key of the environment variable that the config names, if it is set.
-
-        InputError when it would go out unencrypted to another machine, or stands in one of the options.
-        """
-        key = os.environ.get(config.key_env, "").strip() if config.key_env else ""
-        secret = cls(key)
-        if key and in_the_clear(config.base_url):
-            raise InputError(
-                f"the key of {config.key_env} would go to another machine unencrypted; use https, or key_env= to "
-                "send none"
-            )
-        if key and any(key in str(v) for v in asdict(config).values()):
-            raise InputError(f"an option of agent vlm holds the key of {config.key_env}; take it out")
-        return secret
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """The one place where the key goes out."""
-        return {"Authorization": f"Bearer {self._key}"} if self._key else {}
-
-    def redact(self, text: str) -> str:
-        """The text with the key masked, plain or percent-, JSON- or base64-coded."""
-        for form in self._forms:
-            text = text.replace(form, MASK)
-        return text
-
-    def redact_json(self, value: Any) -> Any:
-        """A JSON value with the key masked in all its strings.
-
-        Token log-probabilities would spell out in pieces what is masked in the text: they go with it.
-        """
-        if isinstance(value, str):
-            return self.redact(value)
-        if isinstance(value, list):
-            return [self.redact_json(v) for v in value]
-        if isinstance(value, dict):
-            masked = {self.redact(k): self.redact_json(v) for k, v in value.items()}
-            if masked.get("message") != value.get("message"):
-                masked.pop("logprobs", None)
-            return masked
-        return value
-
-    def __repr__(self) -> str:
-        return "Secret(***)"
-
-    def __reduce__(self) -> str:
-        raise TypeError("a key is not stored")
+    InputError when it would go out unencrypted to another machine, or stands in one of the options.
+    """
+    return Secret.named(config.key_env, config.base_url, asdict(config).values(), "agent vlm")

@@ -5,12 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx2
@@ -18,8 +15,9 @@ import httpx2
 from worldloop.agents.vlm.config import VlmConfig
 from worldloop.agents.vlm.pacing import Pace
 from worldloop.agents.vlm.replies import BrokenError, completion_of
-from worldloop.agents.vlm.secret import Secret
 from worldloop.core import ServerError, derive_seed
+from worldloop.core.network import retry_after
+from worldloop.core.secret import Secret
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +121,7 @@ class Transport:
                 raise ServerError("the server compressed its reply although it was told not to")
             kind = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
             text = (await self._read(reply)).decode("utf-8", "replace")
-            pause = _retry_after(reply.headers.get("retry-after"))
+            pause = retry_after(reply.headers.get("retry-after"))
             status = reply.status_code
         if status != 200:
             raise self._refusal(status, self.secret.redact(text), pause)
@@ -165,18 +163,3 @@ class Transport:
             404: "are base_url and model right?",
         }.get(status, "it may not know a field of the request: try structured=none or logprobs=false")
         return ServerError(f"{message}; {advice}")
-
-
-def _retry_after(value: str | None) -> float | None:
-    """Seconds, from a number or a date; None for anything else."""
-    if not value:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            at = parsedate_to_datetime(value)
-        except (ValueError, TypeError, OverflowError):
-            return None
-        seconds = ((at if at.tzinfo else at.replace(tzinfo=UTC)) - datetime.now(UTC)).total_seconds()
-    return max(0.0, seconds) if math.isfinite(seconds) else None

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import json
+import socket
 import ssl
+import threading
 import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass
 from queue import Empty, LifoQueue
+from typing import Any
+
+import numpy as np
 
 LARGEST_REPLY = 2**32
 NETWORK_ERRORS = (OSError, http.client.HTTPException)
@@ -20,7 +27,35 @@ class Reply:
 
     status: int
     headers: Mapping[str, str]
-    body: bytearray
+    body: memoryview
+
+    def text(self, most: int) -> str:
+        """The first so many bytes of the body as text, whatever they are."""
+        return bytes(self.body[:most]).decode("utf-8", "replace")
+
+    def json(self) -> Any:
+        """The body as JSON. ValueError or RecursionError for what is none."""
+        return json.loads(bytes(self.body))
+
+
+class TooLongError(http.client.HTTPException):
+    """A reply beyond its bound."""
+
+
+class Flight:
+    """A request on its way, which another thread may call off."""
+
+    def __init__(self) -> None:
+        self.sock: socket.socket | None = None
+        """What the request goes through now; None before and after."""
+        self.called_off = False
+
+    def call_off(self) -> None:
+        """Whoever waits for the reply stops waiting, with an error."""
+        self.called_off = True
+        if (sock := self.sock) is not None:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
 
 
 class Connections:
@@ -38,26 +73,44 @@ class Connections:
         self._tls = ssl.create_default_context() if self._secure else None
 
     def request(
-        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], timeout: float
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        timeout: float,
+        *,
+        most: int = LARGEST_REPLY,
+        flight: Flight | None = None,
     ) -> Reply:
-        """The reply, read to its end; `timeout` in seconds holds for each wait on the network.
+        """The reply, read to its end within `timeout` seconds, however slowly it trickles in.
 
-        Raises one of `NETWORK_ERRORS`; a reply that is cut off is one.
+        `most`: bytes that its body may have. Raises one of `NETWORK_ERRORS`; a reply that is cut off or too long is one.
         """
+        flight = flight or Flight()
         connection, kept = self._connection(timeout)
+        # One alarm for all of it: a time limit for each read would start anew with every byte.
+        alarm = threading.Timer(timeout, flight.call_off)
+        alarm.daemon = True
+        alarm.start()
         try:
             try:
-                reply = self._exchange(connection, method, path, body, headers)
+                reply = self._exchange(connection, method, path, body, headers, most, flight)
             except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
-                if not kept:
+                if not kept or flight.called_off:
                     raise
                 # The server may have closed a connection that was idle; that is no fault of the request.
                 connection.close()
                 connection = self._fresh(timeout)
-                reply = self._exchange(connection, method, path, body, headers)
-        except BaseException:
+                reply = self._exchange(connection, method, path, body, headers, most, flight)
+        except BaseException as error:
             connection.close()
+            if flight.called_off and isinstance(error, NETWORK_ERRORS):
+                raise TimeoutError(f"no complete reply within {timeout:.3g} s") from None
             raise
+        finally:
+            alarm.cancel()
+            flight.sock = None
         self._idle.put(connection)
         return reply
 
@@ -91,21 +144,41 @@ class Connections:
         path: str,
         body: bytes | None,
         headers: Mapping[str, str],
+        most: int,
+        flight: Flight,
     ) -> Reply:
+        if connection.sock is None:
+            connection.connect()
+        flight.sock = connection.sock
+        if flight.called_off:
+            raise ConnectionAbortedError("called off")
         connection.request(method, self._prefix + path, body, {**self._headers, **headers})
         reply = connection.getresponse()
         size = reply.length
-        if size is None:
-            data = bytearray(reply.read(LARGEST_REPLY))
-        elif size > LARGEST_REPLY:
-            raise http.client.HTTPException(f"a reply of {size} bytes is beyond all bounds")
-        else:
-            data, got = bytearray(size), 0
-            view = memoryview(data)
-            while got < size:
-                count = reply.readinto(view[got:])
-                if not count:
-                    raise http.client.IncompleteRead(bytes(data[:0]), size - got)
-                got += count
+        if (size or 0) > most:
+            raise TooLongError(f"its reply is longer than {most} bytes")
+        data = memoryview(_streamed(reply, most)) if size is None else _sized(reply, size)
         reply.close()
         return Reply(reply.status, {k.lower(): v for k, v in reply.headers.items()}, data)
+
+
+def _sized(reply: http.client.HTTPResponse, size: int) -> memoryview:
+    """The body of a reply that says how long it is."""
+    # Not a bytearray: nothing is cleared first, and a large array of numpy's lies in large pages.
+    data, got = np.empty(size, np.uint8).data, 0
+    while got < size:
+        count = reply.readinto(data[got:])
+        if not count:
+            raise http.client.IncompleteRead(b"", size - got)
+        got += count
+    return data
+
+
+def _streamed(reply: http.client.HTTPResponse, most: int) -> bytearray:
+    """The body of a reply that just ends somewhere."""
+    data = bytearray()
+    while piece := reply.read1(2**20):
+        data += piece
+        if len(data) > most:
+            raise TooLongError(f"its reply is longer than {most} bytes")
+    return data

@@ -154,15 +154,18 @@ class VideoBackbone(nn.Module):
         count = frames.shape[1]
         return context.followed_by(self._kept(more, context, count, context.next_time + count))
 
-    def placed(self, conditions: Sequence[Condition | None], context: Context) -> list[Condition | None]:
+    def placed(
+        self, conditions: Sequence[Condition | None], context: Context, place: Tensor | None = None
+    ) -> list[Condition | None]:
         """The controls of the clips of a plan, with the poses that their codes lead to in the scene of the context.
 
-        A step that is likely to be blocked leaves the camera where it is. Unchanged without a `passage` head.
+        A step that is likely to be blocked leaves the camera where it is. `place` [B,3] is the pose that the plan sets out
+        from; None is the present. Unchanged without a `passage` head.
         """
         passage = self.conditioner.passage
         if passage is None or any(c is None or c.codes is None or c.poses is not None for c in conditions):
             return list(conditions)
-        place, free = None, self.passages(context)
+        free = self.passages(context)
         out: list[Condition | None] = []
         for condition in conditions:
             assert condition is not None and condition.codes is not None

@@ -52,6 +52,12 @@ class Context:
         """b."""
         return self.keys[0].shape[0]
 
+    @property
+    def nbytes(self) -> int:
+        """Memory that it holds, in bytes; parts that other contexts share are counted in each."""
+        scene = (getattr(self, name) for name in SCENE)
+        return sum(x.nbytes for x in (*self.keys, *self.values, self.ray_keys, *scene) if x is not None)
+
     def followed_by(self, other: Context) -> Context:
         """This context and then another one that was computed on top of it."""
         made = self._merged(other, joined)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +12,11 @@ import torch
 from torch import Tensor
 
 from worldloop.core import (
+    Action,
     InputError,
     ModelCard,
     Observation,
+    Plan,
     Query,
     Rollout,
     Vocabulary,
@@ -30,13 +33,15 @@ from worldloop.models.video.questions import (
     History,
     QueryReader,
     Question,
+    Reached,
     pictures_to_tensor,
     spelled,
     tensor_to_pictures,
 )
-from worldloop.models.video.rollout import rollout
+from worldloop.models.video.rollout import rollout, rollout_onward
 from worldloop.models.video.sampler import draw_noise
 from worldloop.models.video.vae import enlarged
+from worldloop.models.video.walk import Walk
 
 
 class VideoModel:
@@ -116,17 +121,61 @@ class VideoModel:
         On the CPU each rollout depends on its query alone, bit for bit. ModelError for queries the model
         cannot answer.
         """
-        try:
+        with self._told():
             questions = [self._reader.read(q) for q in queries]
             answer = self._apart if self.device.type == "cpu" else self._together
-            rollouts = [_rollout(q, frames) for q, frames in zip(queries, answer(questions))]
+            return [_rollout(q.history[-1].hfov_deg, frames) for q, frames in zip(queries, answer(questions))]
+
+    def begin(
+        self, vocabulary: Vocabulary, history: Sequence[Observation], actions: Sequence[Action]
+    ) -> Walk:
+        """A walk that sets out from the present; history is encoded once for all that follows. ModelError as above."""
+        with self._told():
+            if (reason := self.refuses(vocabulary)) is not None:
+                raise ModelError(reason)
+            seen = self._reader.history(history, actions, vocabulary)
+            # In a thread of its own like a question, so that the bits are the same.
+            (context,) = each(self._context, [seen])
+            return Walk(vocabulary, context, seen.present, history[-1].hfov_deg)
+
+    def advance(self, steps: Sequence[tuple[Walk, Plan, int]]) -> list[tuple[Rollout, Walk]]:
+        """For each walk, plan and seed: the rollout and the walk after it, from keys and values that are kept.
+
+        A plan that is cut at multiples of the clip length gives, with the same noise, the frames of the whole plan bit for
+        bit on the CPU. ModelError as above.
+        """
+        with self._told():
+            for walk, plan, _ in steps:
+                if plan.vocabulary != walk.vocabulary:
+                    raise ModelError(f"this walk takes actions of {walk.vocabulary.name!r}")
+            read = [self._reader.clips(plan, walk.at) for walk, plan, _ in steps]
+            groups: dict[tuple[int, ...], list[int]] = {}
+            for i, (walk, plan, _) in enumerate(steps):
+                # On the CPU everyone walks alone: a result depends on its own step, bit for bit.
+                key = (i,) if self.device.type == "cpu" else (len(plan), *walk.shape)
+                groups.setdefault(key, []).append(i)
+
+            def go(places: list[int]) -> list[tuple[np.ndarray, Walk]]:
+                walks, plans, seeds = zip(*(steps[i] for i in places))
+                clips, reached = zip(*(read[i] for i in places))
+                return self._advanced(walks, clips, reached, seeds, len(plans[0]))
+
+            made: dict[int, tuple[np.ndarray, Walk]] = {}
+            for places, found in zip(groups.values(), each(go, groups.values())):
+                made |= dict(zip(places, found))
+            return [(_rollout(made[i][1].hfov_deg, made[i][0]), made[i][1]) for i in range(len(steps))]
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Every failure as a ModelError with the model's name."""
+        try:
+            yield
+        except ModelError:
+            raise
         except WorldloopError as error:
-            if isinstance(error, ModelError):
-                raise
             raise ModelError(f"model {self.card.name!r}: {error}") from error
         except Exception as error:
             raise ModelError(f"model {self.card.name!r} failed: {type(error).__name__}: {error}") from error
-        return rollouts
 
     def _apart(self, questions: Sequence[Question]) -> list[np.ndarray]:
         """Pictures uint8 [L,H,W,3] for each question, each on a thread of its own."""
@@ -165,21 +214,68 @@ class VideoModel:
         return self.backbone.context(self.vae.encode(frames)[None], panorama, condition, pictures=pictures)
 
     def _answer(self, questions: Sequence[Question], context: Context) -> list[np.ndarray]:
-        config, length = self.backbone.config, questions[0].frames
+        noise = self._noise([q.seed for q in questions], questions[0].frames)
+        conditions = self.backbone.placed(self._stacked([q.conditions for q in questions]), context)
+        return self._shown(
+            rollout(self.backbone, context, conditions, noise, self.sampler), conditions, context
+        )
+
+    def _advanced(
+        self,
+        walks: Sequence[Walk],
+        clips: Sequence[tuple[Condition | None, ...]],
+        reached: Sequence[Reached],
+        seeds: Sequence[int],
+        length: int,
+    ) -> list[tuple[np.ndarray, Walk]]:
+        """Pictures uint8 [L,H,W,3] and the walk after them, for walks of equal shape."""
+        context = Context.stack([w.context for w in walks])
+        places = [w.place for w in walks if w.place is not None]
+        conditions = self.backbone.placed(
+            self._stacked(clips), context, torch.cat(places) if places else None
+        )
+        noise = self._noise(seeds, length)
+        latents, after = rollout_onward(self.backbone, context, conditions, noise, self.sampler)
+        pictures = self._shown(latents, conditions, context)
+        last = conditions[-1]
+        ends = None if last is None or last.poses is None else last.poses[:, -1]
+        rows = torch.arange(len(walks), device=self.device)[:, None]
+        return [
+            (
+                pictures[i],
+                replace(
+                    walk,
+                    context=after if len(walks) == 1 else after.select(rows[i]),
+                    at=reached[i],
+                    place=None if ends is None else ends[i : i + 1],
+                ),
+            )
+            for i, walk in enumerate(walks)
+        ]
+
+    def _noise(self, seeds: Sequence[int], length: int) -> Tensor:
+        config = self.backbone.config
         shape = (length, config.latent_channels, config.latent_size, config.latent_size)
-        noise = draw_noise([generator(q.seed, "video noise") for q in questions], shape).to(self.device)
+        return draw_noise([generator(s, "video noise") for s in seeds], shape).to(self.device)
+
+    def _stacked(self, clips: Sequence[tuple[Condition | None, ...]]) -> list[Condition | None]:
+        """The conditions of several plans of equal length, clip by clip."""
         conditions = []
-        for clip in zip(*(q.conditions for q in questions)):
+        for clip in zip(*clips):
             present = [c for c in clip if c is not None]
             conditions.append(stack(present).to(self.device) if present else None)
-        conditions = self.backbone.placed(conditions, context)
-        latents = rollout(self.backbone, context, conditions, noise, self.sampler)
+        return conditions
+
+    def _shown(
+        self, latents: Tensor, conditions: Sequence[Condition | None], context: Context
+    ) -> list[np.ndarray]:
+        """Pictures uint8 [L,H,W,3] of latent frames [B,L,C,h,w]."""
         frames = self.vae.decode(latents.flatten(0, 1)).unflatten(0, latents.shape[:2])
         frames = self.backbone.sharpened(frames, self._poses(conditions), context)
         if not frames.isfinite().all():
             raise ModelError(f"model {self.card.name!r} produced values that are not finite")
         pictures = tensor_to_pictures(frames.flatten(0, 1))
-        return list(pictures.reshape(len(questions), length, *pictures.shape[1:]))
+        return list(pictures.reshape(*latents.shape[:2], *pictures.shape[1:]))
 
     def _poses(self, conditions: Sequence[Condition | None]) -> Tensor | None:
         """Poses [B,L,3] of all frames of a plan, where its controls tell them."""
@@ -191,8 +287,8 @@ class VideoModel:
         return pictures_to_tensor(pictures, self.device)
 
 
-def _rollout(query: Query, pictures: np.ndarray) -> Rollout:
-    return Rollout(tuple(Observation(p, hfov_deg=query.history[-1].hfov_deg) for p in pictures))
+def _rollout(hfov_deg: float, pictures: np.ndarray) -> Rollout:
+    return Rollout(tuple(Observation(p, hfov_deg=hfov_deg) for p in pictures))
 
 
 def _device(name: str) -> torch.device:

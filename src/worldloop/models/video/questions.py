@@ -27,6 +27,16 @@ HAND = "gripper"
 
 
 @dataclass(frozen=True, eq=False)
+class Reached:
+    """Where a plan sets out from, as far as the controls of its actions depend on it."""
+
+    pose: tuple[float, float, float] | None = None
+    """Of the camera against the present one, in metres and degrees; None is the present itself."""
+    command: Tensor | None = None
+    """float32 [1,K]: the last command, or where the hand is; None where nobody knows."""
+
+
+@dataclass(frozen=True, eq=False)
 class History:
     """What a model looks back on."""
 
@@ -38,6 +48,12 @@ class History:
     """uint8 [H,2W,3]"""
     condition: Condition | None
     """Of the N frames, batch 1."""
+
+    @property
+    def present(self) -> Reached:
+        """Where plans set out from."""
+        vectors = None if self.condition is None else self.condition.vectors
+        return Reached(command=None if vectors is None else vectors[:, -1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,17 +80,24 @@ class QueryReader:
         vocabulary = query.plan.vocabulary
         if (reason := self.refusal(vocabulary)) is not None:
             raise ModelError(reason)
+        history = self.history(query.history, query.actions, vocabulary)
+        conditions, _ = self.clips(query.plan, history.present)
+        return Question(history, conditions, len(query.plan), query.seed)
+
+    def clips(self, plan: Plan, at: Reached) -> tuple[tuple[Condition | None, ...], Reached]:
+        """The controls of a plan's clips, batch 1, and where it leads. ModelError for actions that are not known."""
+        spans = clip_spans(len(plan), self.config.clip_frames)
         if self.spec.vocabulary is not None:
-            return self._commanded(query, self.spec.vocabulary)
-        codes = self._codes(query.plan.actions, vocabulary)
-        history = self._history(query, vocabulary)
-        conditions = []
-        path = _radians(intended_path(query.plan)[1:])
-        for start, stop in clip_spans(len(codes), self.config.clip_frames):
-            part = Plan(vocabulary, query.plan.actions[start:stop])
-            before = path[start - 1] if start else None
-            conditions.append(self._condition(codes[start:stop], path[start:stop], part, before))
-        return Question(history, tuple(conditions), len(codes), query.seed)
+            return self._commanded(plan, self.spec.vocabulary, spans, at)
+        codes = self._codes(plan.actions, plan.vocabulary)
+        path = intended_path(plan, *((0.0, 0.0, 0.0) if at.pose is None else at.pose))
+        poses, conditions = _radians(path), []
+        for start, stop in spans:
+            part = Plan(plan.vocabulary, plan.actions[start:stop])
+            before = poses[start] if start or at.pose is not None else None
+            conditions.append(self._condition(codes[start:stop], poses[start + 1 : stop + 1], part, before))
+        x, y, yaw_deg = map(float, path[-1])
+        return tuple(conditions), Reached(pose=(x, y, yaw_deg))
 
     def refusal(self, vocabulary: Vocabulary) -> str | None:
         """Why plans of this vocabulary cannot be answered at all; None if they can."""
@@ -86,21 +109,21 @@ class QueryReader:
             return f"model {name!r} takes named actions ({known}), not commands of {spelled(vocabulary)}"
         return None
 
-    def _commanded(self, query: Query, box: Vocabulary) -> Question:
-        """A query whose plan is made of commands; without vector control it counts by its length alone."""
-        history = self._history(query, box)
-        vectors = normalised(np.array([box.validate(a).values for a in query.plan.actions]), box)
+    def _commanded(
+        self, plan: Plan, box: Vocabulary, spans: Sequence[tuple[int, int]], at: Reached
+    ) -> tuple[tuple[Condition | None, ...], Reached]:
+        """The same for commands; without vector control a plan counts by its length alone."""
+        vectors = normalised(np.array([box.validate(a).values for a in plan.actions]), box)
         clips: list[Condition | None] = []
-        before = None if history.condition is None else history.condition.vectors
+        before = at.command
         buckets = self.config.conditioning.text_buckets
         # A passive model has learnt from clips with and without captions; this is one without.
         silent = Condition(text=caption_batch([""], buckets)) if buckets else None
-        for start, stop in clip_spans(len(vectors), self.config.clip_frames):
+        for start, stop in spans:
             part = torch.from_numpy(vectors[None, start:stop])
-            at = None if before is None else before[:, -1]
-            clips.append(Condition(vectors=part, before=at) if self.spec.control == "vector" else silent)
-            before = part
-        return Question(history, tuple(clips), len(vectors), query.seed)
+            clips.append(Condition(vectors=part, before=before) if self.spec.control == "vector" else silent)
+            before = part[:, -1]
+        return tuple(clips), Reached(command=before)
 
     def _condition(
         self, codes: Sequence[int], poses: np.ndarray, plan: Plan | None, before: np.ndarray | None = None
@@ -131,15 +154,18 @@ class QueryReader:
             codes.append(self.spec.code(action.name))
         return codes
 
-    def _history(self, query: Query, vocabulary: Vocabulary) -> History:
-        if not query.history:
+    def history(
+        self, observations: Sequence[Observation], past: Sequence[Action], vocabulary: Vocabulary
+    ) -> History:
+        """What was seen and done; of `past`, the actions between the observations, as much as the model reads."""
+        if not observations:
             raise ModelError(f"model {self.spec.name!r} needs at least the present observation")
-        count = min(self.spec.history, self.config.window, len(query.history))
+        count = min(self.spec.history, self.config.window, len(observations))
         if self.spec.control in ("code", "camera"):
             # A frame whose way to the present is unknown would only mislead.
-            count = min(count, len(query.actions) + 1)
-        seen = query.history[-count:]
-        actions = query.actions[-(count - 1) :] if count > 1 and query.actions else ()
+            count = min(count, len(past) + 1)
+        seen = observations[-count:]
+        actions = past[-(count - 1) :] if count > 1 and past else ()
         frames = np.stack([self._frame(o) for o in seen])
         panorama = self._panorama(seen[-1]) if self.config.panorama else None
         condition = None

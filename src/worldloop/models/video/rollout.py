@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -35,16 +35,50 @@ def rollout(
 
     The context (batch 1 or B) is not changed; a context of batch 1 is shared by all B rollouts.
     """
+    clips = []
+    for clip, _ in _clips(backbone, context, conditions, noise, config, generators, on_step):
+        clips.append(clip)
+    return torch.cat(clips, dim=1)
+
+
+def rollout_onward(
+    backbone: VideoBackbone,
+    context: Context,
+    conditions: Sequence[Condition | None],
+    noise: Tensor,
+    config: SamplerConfig,
+) -> tuple[Tensor, Context]:
+    """The same frames, and the context that a plan after this one goes on from."""
+    clips, last = [], context
+    for clip, before in _clips(backbone, context, conditions, noise, config):
+        clips.append(clip)
+        assert before is not None
+        last = before
+    return torch.cat(clips, dim=1), _after(backbone, last, clips[-1], conditions[-1])
+
+
+def _clips(
+    backbone: VideoBackbone,
+    context: Context | None,
+    conditions: Sequence[Condition | None],
+    noise: Tensor,
+    config: SamplerConfig,
+    generators: Sequence[np.random.Generator] = (),
+    on_step: Callable[[Step], None] | None = None,
+) -> Iterator[tuple[Tensor, Context | None]]:
+    """Each clip, and the context that it was sampled in."""
     spans = clip_spans(noise.shape[1], backbone.config.clip_frames)
     if len(conditions) != len(spans):
         raise InputError(f"{noise.shape[1]} frames are {len(spans)} clips, got {len(conditions)} conditions")
-    clips = []
     for (start, stop), condition in zip(spans, conditions):
         velocity = guided(backbone, condition, context, config.guidance)
         clip = sample(velocity, noise[:, start:stop], config, generators, on_step)
-        clips.append(clip)
+        yield clip, context
         if stop < noise.shape[1]:
             if context is None:
                 raise InputError("a rollout of several clips needs a context to begin with")
-            context = backbone.extend(context, clip, condition).last(backbone.config.window)
-    return torch.cat(clips, dim=1)
+            context = _after(backbone, context, clip, condition)
+
+
+def _after(backbone: VideoBackbone, context: Context, clip: Tensor, condition: Condition | None) -> Context:
+    return backbone.extend(context, clip, condition).last(backbone.config.window)

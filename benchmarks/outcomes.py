@@ -37,7 +37,7 @@ def kept(path: Path) -> tuple[Run, dict[str, Any]]:
     columns = content["episodes"]
     rows = [dict(zip(columns, values)) for values in zip(*columns.values())]
     lists = {"episode_ids": columns["episode_id"], "scenes": columns["scene"], "resumed": []}
-    header = RunHeader.from_dict({**dict.fromkeys(MACHINE, {}), **content["header"], **lists})
+    header = RunHeader.from_dict({**{key: {} for key in MACHINE}, **content["header"], **lists})
     entries = [
         Entry(EpisodeRecord.from_dict({**row, "index": i, "seconds": {}}), (), ())
         for i, row in enumerate(rows)

@@ -12,6 +12,8 @@ from worldloop.actions import NAVIGATION
 from worldloop.actions.gripper import gripper_vocabulary
 from worldloop.core import InputError, Observation, Primitive, Query, Vocabulary
 from worldloop.core.errors import ModelError
+from worldloop.envs.tabletop.cameras import THIRD
+from worldloop.envs.tabletop.commands import VOCABULARIES
 from worldloop.models import MODELS
 from worldloop.models.video import VideoModel, save_checkpoint
 from worldloop.models.video import model as module
@@ -206,3 +208,17 @@ def test_packaged_models_answer_and_name_no_place_on_a_disk(name):
     assert {s.split("/")[1] for s in model.card.settings["training_scenes"]} == {"train"}
     header = find_weights(name).read_bytes()[:200_000]
     assert b"/tmp" not in header and b"/home" not in header
+
+
+def test_the_packaged_model_of_the_table_follows_commands():
+    rgb = np.random.default_rng(0).integers(0, 256, (128, 128, 3), dtype=np.uint8)
+    model = MODELS.create("video-table")
+    box = VOCABULARIES["waypoint"]
+    plans = [box.plan([corner] * 4) for corner in (box.low, box.high)]
+    now = Observation(rgb, hfov_deg=THIRD.hfov_deg, pose=THIRD.matrix, extra={"gripper": np.zeros(7)})
+    here, there = answers(model, [Query((now,), (), plan, 1) for plan in plans])
+    assert here.shape == (4, 128, 128, 3) and np.abs(here.astype(int) - there).mean() > 2
+    assert model.refuses(NAVIGATION) and not model.refuses(box)
+    assert {s.split("/")[1] for s in model.card.settings["training_scenes"]} == {"train"}
+    assert not model.card.privileges and model.card.control == "vector"
+    assert b"/tmp" not in find_weights("video-table").read_bytes()[:200_000]

@@ -6,3 +6,4 @@ from worldloop.models.video.model import VideoModel
 
 base = partial(VideoModel, "video-base")
 lora = partial(VideoModel, "video-lora")
+table = partial(VideoModel, "video-table")

@@ -23,5 +23,10 @@ TASKS.register(
     "worldloop.tasks.embodied_qa:EmbodiedQa",
     "answer a question about a house by walking through it",
 )
+TASKS.register(
+    "gym",
+    "worldloop.tasks.gym:GymTask",
+    "any Gymnasium environment with pictures: gym:env=CartPole-v1, or --env gym:CartPole-v1",
+)
 
 __all__ = ["TASKS"]

@@ -22,7 +22,9 @@ from worldloop.runs import EpisodeRecord, read_run
 from worldloop.tasks import TASKS
 from worldloop.view.leaderboard import leaderboard
 
-DEFAULT_TASKS = "active-recognition,image-goal"
+DEFAULT_TASKS, DEFAULT_MODELS = "active-recognition,image-goal", "none,oracle,pointcloud"
+ENV_MODELS = "none,oracle"
+"""Models for environments of others, which show a picture and nothing else."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,8 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--model",
-        default="none,oracle,pointcloud",
-        help="world models, separated by commas; name:key=value,... sets options (default: %(default)s)",
+        default=DEFAULT_MODELS,
+        help="world models, separated by commas; name:key=value,... sets options (default: %(default)s; with --env "
+        f"{ENV_MODELS})",
     )
     add("--agent", default="", help="agent (default: the task's own)")
     add(
@@ -164,7 +167,8 @@ def plan_jobs(options: argparse.Namespace) -> tuple[list[Job], list[str]]:
     jobs: list[Job] = []
     folders: set[Path] = set()
     limits = Limits(options.time_limit, options.retries)
-    task_specs, model_specs = task_names(options.task, options.env), names(options.model)
+    task_specs = task_names(options.task, options.env)
+    model_specs = names(ENV_MODELS if options.env and options.model == DEFAULT_MODELS else options.model)
     if not task_specs or not model_specs:
         raise InputError("name at least one task and one model; see `worldloop list`")
     models = [(m, usable(MODELS.create(m), m)) for m in model_specs]

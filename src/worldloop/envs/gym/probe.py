@@ -131,12 +131,11 @@ def copies(instance: Instance, told: Sequence[Moment], actions: Sequence[Action]
         follow(instance, actions[:half])
         shared = instance.uncopyable()
         kept = instance.copied(shared)
-        for _ in range(2):
-            tried = kept.copied(shared)
-            if not alike(rest, follow(tried, actions[half:])):
-                return None
-            del tried
-            gc.collect()  # a copy that frees what it shares is found out here
+        tried = kept.copied(shared)
+        if not alike(rest, follow(tried, actions[half:])):
+            return None
+        del tried
+        gc.collect()  # a copy that frees what it shares is found out here
         same = alike(rest, follow(instance, actions[half:])) and alike(rest, follow(kept, actions[half:]))
         return shared if same else None
     except Exception:  # noqa: BLE001 - whatever a foreign class raises, its copies are of no use

@@ -7,7 +7,7 @@ import pytest
 
 from worldloop.agents.shooting import shooting
 from worldloop.engine import RunSettings, run
-from worldloop.envs.gym.stage import on_stage
+from worldloop.envs.stage import on_stage
 from worldloop.models.controls import NoModel, Oracle
 from worldloop.runs import read_run
 from worldloop.tasks.gym import GymTask

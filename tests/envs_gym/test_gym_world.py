@@ -13,8 +13,8 @@ from worldloop.envs.gym.actions import action_names, codec_of
 from worldloop.envs.gym.instance import GymConfig
 from worldloop.envs.gym.pictures import as_picture, goal_of, reduced
 from worldloop.envs.gym.probe import explore
-from worldloop.envs.gym.stage import on_stage
 from worldloop.envs.gym.world import GymWorld
+from worldloop.envs.stage import on_stage
 
 import toy_env
 

@@ -32,8 +32,8 @@ from worldloop.core import (
 )
 from worldloop.envs.gym.instance import GymConfig
 from worldloop.envs.gym.probe import Interface, explore
-from worldloop.envs.gym.stage import on_stage
 from worldloop.envs.gym.world import GymWorld, Instances
+from worldloop.envs.stage import on_stage
 
 SPLITS = {"mini": (0, 10), "val": (1_000, 50), "test": (10_000, 100)}
 """Split -> the first of its seeds, and how many there are."""
@@ -96,7 +96,7 @@ class GymTask:
         if split not in SPLITS:
             raise InputError(f"{self.name} has the splits {', '.join(SPLITS)}, not {split!r}")
         first, count = SPLITS[split]
-        return [self._episode(split, seed) for seed in range(first, first + count)]
+        return [self.episode(split, seed) for seed in range(first, first + count)]
 
     def environment(self, needs: Collection[str] = ()) -> GymWorld:
         """A world of this environment."""
@@ -136,8 +136,9 @@ class GymTask:
             bool(success), played.total, {"return": played.total, "length": float(len(played.actions))}
         )
 
-    def _episode(self, split: str, seed: int) -> Episode:
-        name = f"{self.config.env}/{seed}"
+    def episode(self, split: str, seed: int) -> Episode:
+        """The episode of a seed, which is a scene of its own."""
+        name = f"{self.name.partition(':')[2]}/{seed}"
         start = {"position": [0.0, 0.0], "yaw_deg": 0.0}  # the seed says where it begins
         return Episode(f"{split}-{seed}", self.name, f"gym/{name}", seed, start, {}, self.interface.limit)
 

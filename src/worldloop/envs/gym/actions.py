@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,10 +22,14 @@ class ActionCodec:
 
     vocabulary: Vocabulary
     space: Space[Any]
+    own: Callable[[Action], Any] | None = None
+    """How the environment itself translates, where its numbers are not those of the vocabulary."""
 
     def encode(self, action: Action) -> Any:
         """What the environment's `step` takes; InputError for an action of another vocabulary."""
         self.vocabulary.validate(action)
+        if self.own is not None:
+            return self.own(action)
         if isinstance(self.space, spaces.Discrete):
             return self.space.dtype.type(self.space.start + self.vocabulary.index(action))
         assert isinstance(self.space, spaces.Box)
@@ -40,8 +45,13 @@ class ActionCodec:
 
 
 def codec_of(env: Env[Any, Any], name: str) -> ActionCodec:
-    """The codec of an environment called `name`; InputError for an action space that has none."""
+    """The codec of an environment called `name`; InputError for an action space that has none.
+
+    An environment may bring a `vocabulary` of its own and a method `encode(action)`.
+    """
     space = env.action_space
+    if isinstance(own := getattr(env.unwrapped, "vocabulary", None), Vocabulary):
+        return ActionCodec(own, space, env.unwrapped.encode)  # type: ignore[attr-defined]
     if isinstance(space, spaces.Discrete):
         found = action_names(env, int(space.n))
         return ActionCodec(Vocabulary(f"gym:{name}", tuple(Primitive(n) for n in found)), space)

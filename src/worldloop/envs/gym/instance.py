@@ -16,7 +16,7 @@ import gymnasium
 import numpy as np
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 
-from worldloop.core import Action, InputError, MissingExtraError
+from worldloop.core import Action, InputError, MissingExtraError, WorldloopError
 from worldloop.envs import register
 from worldloop.envs.gym.actions import codec_of
 from worldloop.envs.gym.pictures import goal_of, picture_of, reduced
@@ -176,6 +176,8 @@ def _make(config: GymConfig) -> tuple[gymnasium.Env[Any, Any], EnvSpec]:
         # The limit of steps is kept by us, so that a copy has it too.
         given = {**drawn, **config.make}
         return gymnasium.make(spec, max_episode_steps=-1, disable_env_checker=True, **given), spec
+    except WorldloopError:
+        raise
     except gymnasium.error.DependencyNotInstalled as error:
         raise _lacking(config.env, error) from None
     except gymnasium.error.Error as error:

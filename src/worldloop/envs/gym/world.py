@@ -10,7 +10,7 @@ import numpy as np
 from worldloop.core import Action, Episode, InputError, Observation, Plan, Rollout, Vocabulary
 from worldloop.envs.gym.instance import Instance, Moment
 from worldloop.envs.gym.probe import Interface, follow
-from worldloop.envs.gym.stage import on_stage
+from worldloop.envs.stage import on_stage
 
 
 class Instances:

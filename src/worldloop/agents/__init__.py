@@ -17,6 +17,11 @@ AGENTS.register(
     "learnt, small: samples of a diffusion policy (manipulation); diffusion:weights=FILE for your own",
 )
 AGENTS.register(
+    "shooting",
+    "worldloop.agents.shooting:shooting",
+    "random plans with repeated actions; takes the one of highest imagined reward, or nearest the goal picture",
+)
+AGENTS.register(
     "vlm",
     "worldloop.agents.vlm.build:vlm",
     "a (vision-)language model behind an OpenAI-compatible server: vlm:base_url=...,model=...",

@@ -129,6 +129,6 @@ def _agent(task: str, name: str, proposer: Proposer | None) -> Agent:
             settings=settings,
         )
     raise InputError(
-        f"agent {name!r} knows active-recognition, image-goal, embodied-qa and manipulation, not {task!r}; register "
-        "your own agent"
+        f"agent {name!r} knows active-recognition, image-goal, embodied-qa and manipulation, not {task!r}; take "
+        "--agent shooting, which fits any task, or register your own"
     )

@@ -25,25 +25,36 @@ from worldloop.tasks import TASKS
 from worldloop.view.leaderboard import leaderboard
 from worldloop.view.sequential import boards_dict, boards_rich, sequential_boards
 
+DEFAULT_TASKS, DEFAULT_MODELS = "active-recognition,image-goal", "none,oracle,pointcloud"
+ENV_MODELS = "none,oracle"
+"""Models for environments of others, which show a picture and nothing else."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `worldloop run`."""
     add = parser.add_argument
     add(
         "--task",
-        default="active-recognition,image-goal",
+        default=DEFAULT_TASKS,
         help="tasks, separated by commas (default: %(default)s)",
     )
     add(
+        "--env",
+        default="",
+        metavar="gym:ID",
+        help="a Gymnasium environment in place of --task; gym:ID,key=value,... sets options",
+    )
+    add(
         "--model",
-        default="none,oracle,pointcloud",
-        help="world models, separated by commas; name:key=value,... sets options (default: %(default)s)",
+        default=DEFAULT_MODELS,
+        help="world models, separated by commas; name:key=value,... sets options (default: %(default)s; with --env "
+        f"{ENV_MODELS})",
     )
     add("--agent", default="", help="agent (default: the task's own)")
     add(
         "--split",
         default="mini",
-        help="`mini`, `test` or an episode file ending in .json (default: %(default)s)",
+        help="`mini`, `val`, `test` or an episode file ending in .json (default: %(default)s)",
     )
     add("--episodes", type=int, help="only the first N episodes of the split")
     add("--rollouts", type=int, metavar="M", help="plans proposed for each decision (default: the task's)")
@@ -194,7 +205,8 @@ def plan_jobs(options: argparse.Namespace) -> tuple[list[Job], list[str]]:
     jobs: list[Job] = []
     folders: set[Path] = set()
     limits = Limits(options.time_limit, options.retries)
-    task_specs, model_specs = names(options.task), names(options.model)
+    task_specs = task_names(options.task, options.env)
+    model_specs = names(ENV_MODELS if options.env and options.model == DEFAULT_MODELS else options.model)
     if not task_specs or not model_specs:
         raise InputError("name at least one task and one model; see `worldloop list`")
     models = [(m, usable(MODELS.create(m), m)) for m in model_specs]
@@ -241,6 +253,20 @@ def plan_jobs(options: argparse.Namespace) -> tuple[list[Job], list[str]]:
                 "choose another task or model"
             )
     return jobs, [line for lines in left_out.values() for line in lines]
+
+
+def task_names(tasks: str, env: str) -> list[str]:
+    """The tasks that are named, or the ones behind `--env gym:ID`; InputError for both or another kind of environment."""
+    if not env:
+        return names(tasks)
+    if tasks != DEFAULT_TASKS:
+        raise InputError("--env stands in place of --task: give one of them")
+    kind, _, name = env.partition(":")
+    if kind != "gym" or not name:
+        raise InputError(
+            f"--env takes gym:ID, such as gym:CartPole-v1, not {env!r}; for all else there is --task"
+        )
+    return [f"gym:env={name}"]
 
 
 def slug(spec: str) -> str:

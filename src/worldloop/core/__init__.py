@@ -14,7 +14,7 @@ from worldloop.core.errors import (
 )
 from worldloop.core.registry import Registry, parse_spec
 from worldloop.core.seeds import derive_seed, generator
-from worldloop.core.task import AsksQuestions, Budgets, Outcome, Score, Task
+from worldloop.core.task import AsksQuestions, Budgets, MayLackSimulator, Outcome, Score, Task
 from worldloop.core.types import (
     PRIVILEGES,
     Belief,
@@ -25,6 +25,7 @@ from worldloop.core.types import (
     ModelCard,
     Observation,
     Query,
+    RewardingSimulator,
     Rollout,
     Simulator,
     SteppedModel,
@@ -46,6 +47,7 @@ __all__ = [
     "Goal",
     "InputError",
     "LimitExceededError",
+    "MayLackSimulator",
     "MissingExtraError",
     "ModelCard",
     "ModelError",
@@ -58,6 +60,7 @@ __all__ = [
     "Registry",
     "Resource",
     "Reviser",
+    "RewardingSimulator",
     "Rollout",
     "RunFolderError",
     "Score",

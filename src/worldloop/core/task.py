@@ -95,6 +95,15 @@ class Task(Protocol):
 
 
 @runtime_checkable
+class MayLackSimulator(Protocol):
+    """What a task has besides when its environment cannot always be simulated."""
+
+    def no_simulator(self) -> str | None:
+        """Why models that run the simulator cannot be used, as the end of a sentence; None when they can."""
+        ...
+
+
+@runtime_checkable
 class AsksQuestions(Protocol):
     """What a task has besides when it asks a question."""
 

@@ -77,6 +77,15 @@ class Simulator(Protocol):
         ...
 
 
+@runtime_checkable
+class RewardingSimulator(Simulator, Protocol):
+    """A simulator of an environment that gives rewards."""
+
+    def rewarded(self, plan: Plan) -> Rollout:
+        """The frames of `rollout`, with the true `reward` and `done` of every action."""
+        ...
+
+
 class Environment(Protocol):
     """A world to act in."""
 

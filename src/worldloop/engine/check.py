@@ -15,6 +15,7 @@ from worldloop.core import (
     Environment,
     Episode,
     InputError,
+    MayLackSimulator,
     ModelCard,
     Plan,
     Query,
@@ -245,6 +246,9 @@ def unfit(task: Task, model: WorldModel) -> str | None:
         environment.close()
         if reason is not None:
             return f": {reason}"
+    runs_it = "simulator" in model.card.privileges
+    if runs_it and isinstance(task, MayLackSimulator) and (reason := task.no_simulator()) is not None:
+        return f": {reason}"
     if missing := lacking(task, model):
         return f", which has no {' or '.join(missing)} for it to read"
     return None

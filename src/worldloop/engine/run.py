@@ -201,7 +201,7 @@ async def _guarded(
 def versions() -> dict[str, str]:
     """Versions of what a result may depend on."""
     found = {"python": platform.python_version(), "worldloop": __version__, "machine": platform.machine()}
-    for name in ("numpy", "scipy", "numba", "embreex", "torch", "pyarrow"):
+    for name in ("numpy", "scipy", "numba", "embreex", "torch", "pyarrow", "gymnasium", "mujoco", "pygame"):
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

@@ -11,7 +11,16 @@ from dataclasses import replace
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from worldloop.core import InputError, ModelCard, Observation, Plan, Query, Rollout, derive_seed
+from worldloop.core import (
+    InputError,
+    ModelCard,
+    Observation,
+    Plan,
+    Query,
+    RewardingSimulator,
+    Rollout,
+    derive_seed,
+)
 from worldloop.core.errors import ModelError
 
 
@@ -55,13 +64,18 @@ class _Simulated:
         return _image_of(frame)
 
     def simulate(self, queries: Sequence[Query]) -> list[Rollout]:
-        """The simulator's frames, spoilt."""
+        """The simulator's frames, spoilt; with its rewards where it has any."""
         out = []
         for q in queries:
             if q.simulator is None:
                 raise ModelError(f"model {self.card.name!r} needs an environment that can simulate itself")
-            frames = q.simulator.rollout(self.plan(q))
-            out.append(Rollout(tuple(map(self.picture, frames))))
+            plan = self.plan(q)
+            if isinstance(q.simulator, RewardingSimulator):
+                true = q.simulator.rewarded(plan)
+            else:
+                true = Rollout(q.simulator.rollout(plan))
+            # What a plan would have earned belongs to its frames: of another plan, it is wrong like them.
+            out.append(Rollout(tuple(map(self.picture, true.frames)), true.reward, true.done))
         return out
 
 

@@ -23,5 +23,20 @@ TASKS.register(
     "worldloop.tasks.embodied_qa:EmbodiedQa",
     "answer a question about a house by walking through it",
 )
+TASKS.register(
+    "gym",
+    "worldloop.tasks.gym:GymTask",
+    "any Gymnasium environment with pictures: gym:env=CartPole-v1, or --env gym:CartPole-v1",
+)
+TASKS.register(
+    "libero",
+    "worldloop.tasks.robots:Libero",
+    "a task of LIBERO, where that is installed: libero:suite=libero_spatial,number=0",
+)
+TASKS.register(
+    "rlbench",
+    "worldloop.tasks.robots:RLBench",
+    "a task of RLBench, where that is installed: rlbench:name=reach_target,variation=0",
+)
 
 __all__ = ["TASKS"]

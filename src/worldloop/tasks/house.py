@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from pathlib import Path
 
 import numpy as np
 
@@ -23,6 +24,8 @@ class HouseTask:
     name: str
     budgets: Budgets
     version = "1"
+    scans: Path | None = None
+    """Where the scans are, once a list of episodes in scans was read."""
     provides: tuple[str, ...] = (
         *("pose", "collided", "depth", "segmentation"),
         *("panorama", "panorama_depth", "panorama_segmentation"),
@@ -32,7 +35,7 @@ class HouseTask:
     def episodes(self, split: str) -> list[Episode]:
         """The fixed list of a split, or of a file: worldloop's own, or one of World-In-World.
 
-        InputError for any other, and for World-In-World's scans, which need Habitat.
+        InputError for any other, and for World-In-World's scans where they cannot be walked in.
         """
         if not split.endswith(".json"):
             return load_episodes(self.name, split)
@@ -40,8 +43,12 @@ class HouseTask:
         if not is_world_in_world(data):
             return parse_episodes(data, self.name, split)
         episodes = import_world_in_world(data, split, self.name, self.budgets.budget)
-        check_walkable(episodes[0])
+        self.open_scans(episodes)
         return episodes
+
+    def open_scans(self, episodes: list[Episode]) -> None:
+        """Make ready for episodes in scans; InputError for a task that cannot be done there."""
+        check_walkable(episodes[0])
 
     def environment(self, needs: Collection[str] = ()) -> HouseWorld:
         """A house world that renders what is needed and nothing else."""

@@ -8,7 +8,7 @@ stop, and the oracle stop is a privilege to be asked for.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -23,8 +23,14 @@ from worldloop.core import (
     Outcome,
     Score,
 )
+from worldloop.envs.habitat.scans import HabitatConfig
+from worldloop.envs.habitat.world import HabitatWorld, place_of
+from worldloop.envs.house.world import HouseWorld
 from worldloop.tasks.episodes import check_place
-from worldloop.tasks.house import HouseTask, house_of
+from worldloop.tasks.house import PANORAMA_HEIGHT, HouseTask, house_of
+from worldloop.tasks.scans import open_scans
+
+TOLD = "Go where this picture was taken, and stop."
 
 
 class ImageGoal(HouseTask):
@@ -36,24 +42,42 @@ class ImageGoal(HouseTask):
     default_agent = "heuristic"
     name = "image-goal"
 
-    def __init__(self, oracle_stop: bool = False, radius: float = 0.5) -> None:
-        """`oracle_stop`: the environment stops the agent at the goal (privilege). `radius`: metres."""
+    def __init__(self, oracle_stop: bool = False, radius: float = 0.5, scenes: str = "") -> None:
+        """`oracle_stop`: the environment stops the agent at the goal (privilege). `radius`: metres. `scenes`: the folder
+        of the scans that a list of World-In-World names, which are walked in with Habitat.
+        """
         if not 0 < radius < 100:
             raise InputError(f"image-goal: the radius is a distance in metres, got {radius}")
         self.oracle_stop, self.radius = bool(oracle_stop), float(radius)
+        self.scenes = str(scenes)
         self.privileges: tuple[str, ...] = ("oracle_stop",) if oracle_stop else ()
         self.version = (
             "1" + ("+oracle-stop" if oracle_stop else "") + (f"+r{radius:g}" if radius != 0.5 else "")
         )
 
+    def open_scans(self, episodes: list[Episode]) -> None:
+        """See `tasks.scans`; a scan shows no instances."""
+        self.scans = open_scans(episodes, self.scenes)
+        self.provides = ("pose", "collided", "depth", "panorama", "panorama_depth")
+
+    def environment(self, needs: Collection[str] = ()) -> HouseWorld | HabitatWorld:  # type: ignore[override]
+        """A world that renders what is needed and nothing else: a house, or a scan where the list is of scans."""
+        if self.scans is None:
+            return super().environment(needs)
+        around = PANORAMA_HEIGHT if any(n.startswith("panorama") for n in needs) else None
+        config = HabitatConfig(depth=any("depth" in n for n in needs), panorama_height=around)
+        return HabitatWorld(self.scans, config)
+
     def goal(self, environment: Environment, episode: Episode) -> Goal:
         """The picture seen from the goal."""
+        if isinstance(environment, HabitatWorld):
+            return Goal(TOLD, image=environment.view(place_of(episode, "goal")).rgb)
         check_place(episode.goal, f"episode {episode.id}: goal")
         world, (x, y) = house_of(environment), episode.goal["position"]
         if not world.loaded.nav.is_free((x, y)):
             raise InputError(f"episode {episode.id}: nobody can stand at the goal ({x}, {y})")
         picture = world.view(world.pose(x, y, episode.goal["yaw_deg"])).rgb
-        return Goal("Go where this picture was taken, and stop.", image=picture)
+        return Goal(TOLD, image=picture)
 
     def observe(self, environment: Environment, episode: Episode, observation: Observation) -> Observation:
         """Nothing is added."""
@@ -71,15 +95,24 @@ class ImageGoal(HouseTask):
 
     def score(self, environment: Environment, episode: Episode, outcome: Outcome) -> Score:
         """Score is the success; metrics are `spl`, `shortest` and the final `distance` in metres."""
-        shortest = house_of(environment).loaded.nav.geodesic(
-            tuple(episode.start["position"]), tuple(episode.goal["position"])
-        )
+        shortest = self._shortest(environment, episode)
         distance = self._distance(environment, episode)
         success = (outcome.stopped or self.oracle_stop) and distance <= self.radius
         spl = float(success) * shortest / max(outcome.path_length, shortest, 1e-9)
         metrics = {"spl": spl, "shortest": shortest, "distance": distance}
         return Score(success, float(success), {k: float(v) for k, v in metrics.items() if math.isfinite(v)})
 
+    def _shortest(self, environment: Environment, episode: Episode) -> float:
+        if isinstance(environment, HabitatWorld):
+            return environment.geodesic(place_of(episode, "start"), place_of(episode, "goal"))
+        return float(
+            house_of(environment).loaded.nav.geodesic(
+                tuple(episode.start["position"]), tuple(episode.goal["position"])
+            )
+        )
+
     def _distance(self, environment: Environment, episode: Episode) -> float:
+        if isinstance(environment, HabitatWorld):
+            return environment.geodesic(environment.state, place_of(episode, "goal"))
         world = house_of(environment)
         return float(world.loaded.nav.geodesic(np.array(world.position), np.array(episode.goal["position"])))

@@ -33,6 +33,12 @@ TASKS_EXPLAINED = {
     "manipulation": "A Franka arm is told in words what to do with the things on a table: push, stack, press, or pick and place. A plan "
     "is a row of waypoints for the hand: x, y, z (m), roll, pitch, yaw (degrees), and 1 for an open or 0 for a closed gripper. It succeeds when the things are where they should be; a world model can show where they "
     "would end up.",
+    "gym": "A Gymnasium environment; an episode is a seed, and the score is the sum of all rewards. It succeeds by what the environment "
+    "calls a success, else by a sum of rewards that is enough. A world model can show what a plan leads to and what it earns.",
+    "libero": "A Franka arm is told in words what to do (LIBERO), and begins at one of the published initial states. A plan is a row of "
+    "small moves of the hand. It succeeds by LIBERO's own test; a world model can show where the moves lead.",
+    "rlbench": "A Franka arm is told in words what to do (RLBench). A plan is a row of poses of the hand, each reached before the next. It "
+    "succeeds by RLBench's own test; a world model can show what the poses bring about.",
 }
 """How a registered task goes, and what imagination could be good for in it."""
 
@@ -65,8 +71,9 @@ def _trimmed(value: float) -> str:
 
 def task_summary(task: str) -> str:
     """How a task goes; for one that is registered by others, its summary, and for an unknown one an empty string."""
-    if task in TASKS_EXPLAINED:
-        return TASKS_EXPLAINED[task]
+    kind = task.partition(":")[0]  # `gym:CartPole-v1` is one of a kind
+    if kind in TASKS_EXPLAINED:
+        return TASKS_EXPLAINED[kind]
     return f"The task: {TASKS.summary(task)}." if task in TASKS.names() else ""
 
 

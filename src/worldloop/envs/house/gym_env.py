@@ -63,6 +63,10 @@ class HouseEnv(gym.Env[dict[str, np.ndarray], np.int64]):
         self.observation_space = gym.spaces.Dict(spaces)  # type: ignore[assignment]
         self.action_space = gym.spaces.Discrete(len(self.world.vocabulary.primitives))
 
+    def get_action_meanings(self) -> list[str]:
+        """Names of the actions, in their order."""
+        return [p.name for p in self.world.vocabulary.primitives]
+
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -1,0 +1,1 @@
+"""Scanned buildings (MP3D, HM3D, any scene file) walked in with Habitat-Sim."""

@@ -33,7 +33,11 @@ for _name, _where, _summary in (
         "small video diffusion transformer trained on passive video (weights in the package)",
     ),
     ("video-lora", "video.shipped:lora", "the same, post-trained on actions by LoRA"),
-    ("video-table", "video.shipped:table", "small, of a table: follows an arm's 7-DoF commands (manipulation)"),
+    (
+        "video-table",
+        "video.shipped:table",
+        "small, of a table: follows an arm's 7-DoF commands (manipulation)",
+    ),
     ("diffusers", "diffusers.model:build", "a video pipeline of diffusers in a folder on this machine"),
     ("remote", "remote.client:RemoteModel", "a model behind `worldloop serve`; its URL alone will do"),
     (

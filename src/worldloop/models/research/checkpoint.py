@@ -11,6 +11,7 @@ import argparse
 import hashlib
 import importlib
 import pickle
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,12 @@ from torch import Tensor, nn
 from worldloop.core import InputError
 from worldloop.models.research.clone import Clone, muffled
 
-HARMLESS: Mapping[str, type] = {"argparse.Namespace": argparse.Namespace}
+HARMLESS: Mapping[str, type] = {
+    "argparse.Namespace": argparse.Namespace,
+    "builtins.dict": dict,
+    "collections.defaultdict": defaultdict,
+}
+"""Plain values besides those that torch reads anyway."""
 LIBRARIES = ("torch.nn.modules.", "torch.optim.", "einops.layers.torch.", "accelerate.optimizer.")
 """Modules whose classes a pickled network is made of."""
 
@@ -86,7 +92,8 @@ def _reason(error: Exception) -> str:
     """The sentence of torch's long message that says what is in the way."""
     lines = [s.strip() for s in str(error).splitlines()]
     named = [s for s in lines if "GLOBAL" in s or "Unsupported" in s]
-    return (named or lines or ["no reason given"])[0].removeprefix("WeightsUnpickler error: ")[:200]
+    said = (named or lines or ["no reason given"])[0].removeprefix("WeightsUnpickler error: ")
+    return said.split(" was not an allowed")[0][:200]
 
 
 def weights_in(found: Any, path: str | Path, *keys: str) -> dict[str, Tensor]:

@@ -529,15 +529,18 @@ STATS = {
 }
 
 
-def dino_wm(root: Path, decoder: bool = True, encoder: str = "tiny", further: Any = None) -> dict[str, Any]:
+def dino_wm(
+    root: Path, decoder: bool = True, encoder: str = "tiny", further: Any = None, stats: Any = STATS
+) -> dict[str, Any]:
     """A clone of DINO-WM with a training's folder, whose checkpoint holds whole networks: the adapter's settings."""
+    felt, told = len(stats["proprio_mean"]), 5 * len(stats["action_mean"])
     clone = Clone(write(root / "dino_wm", DINO_FILES), DINO_WM)
     write(root / "pusht", {"hydra.yaml": HYDRA.format(decoder=str(decoder).lower(), encoder=encoder)})
     embed = clone.find("models.proprio", "ProprioceptiveEmbedding")
     parts = {
         "predictor": clone.find("models.vit", "ViTPredictor")(num_patches=4, num_frames=3, dim=6 + 3 + 4),
-        "proprio_encoder": embed(in_chans=3, emb_dim=3),
-        "action_encoder": embed(in_chans=10, emb_dim=4),
+        "proprio_encoder": embed(in_chans=felt, emb_dim=3),
+        "action_encoder": embed(in_chans=told, emb_dim=4),
     }
     if decoder:
         parts["decoder"] = clone.find("models.vqvae", "VQVAE")(6)
@@ -549,10 +552,134 @@ def dino_wm(root: Path, decoder: bool = True, encoder: str = "tiny", further: An
     place.parent.mkdir(parents=True, exist_ok=True)
     with clone.importing():
         torch.save(whole, place)
-    (root / "stats.json").write_text(json.dumps(STATS))
+    (root / "stats.json").write_text(json.dumps(stats))
     return {
         "clone": str(root / "dino_wm"),
         "checkpoint": str(place),
         "stats": str(root / "stats.json"),
+        "device": "cpu",
+    }
+
+
+def dino_wm_table(root: Path) -> dict[str, Any]:
+    """The same for seven numbers, as the arm at the table takes and feels them."""
+    seven = {k: [0.0 if k.endswith("mean") else 1.0] * 7 for k in STATS}
+    return {**dino_wm(root, stats=seven), "proprio": "gripper"}
+
+
+# stable-worldmodel ---------------------------------------------------------------------------------------------------
+
+SWM_FILES = {
+    "stable_worldmodel/__init__.py": "",
+    "stable_worldmodel/wm/__init__.py": "",
+    "stable_worldmodel/wm/utils.py": """
+        from pathlib import Path
+
+        def load(where):
+            1 / 0
+    """,
+    "stable_worldmodel/wm/lewm/__init__.py": "from .lewm import LeWM\n",
+    "stable_worldmodel/wm/lewm/module.py": """
+        import torch
+        from torch import nn
+        from types import SimpleNamespace
+
+        class Encoder(nn.Module):
+            def __init__(self, dim):
+                super().__init__()
+                self.conv = nn.Conv2d(3, dim, 8, 8)
+
+            def forward(self, x, interpolate_pos_encoding=False):
+                tokens = self.conv(x).flatten(2).transpose(1, 2)
+                return SimpleNamespace(last_hidden_state=tokens)
+
+        class Embedder(nn.Module):
+            def __init__(self, input_dim=10, smoothed_dim=10, emb_dim=10, mlp_scale=4):
+                super().__init__()
+                self.patch_embed = nn.Conv1d(input_dim, emb_dim, 1)
+
+            def forward(self, x):
+                return self.patch_embed(x.float().permute(0, 2, 1)).permute(0, 2, 1)
+
+        class Predictor(nn.Module):
+            def __init__(self, *, num_frames, input_dim):
+                super().__init__()
+                self.num_frames = num_frames
+                self.mix = nn.Linear(2 * input_dim, input_dim)
+
+            def forward(self, x, c):
+                return torch.tanh(self.mix(torch.cat([x, c], 2)))
+
+        class MLP(nn.Module):
+            def __init__(self, input_dim, norm_fn=None):
+                super().__init__()
+                self.norm = norm_fn(input_dim)
+
+            def forward(self, x):
+                return self.norm(x)
+    """,
+    "stable_worldmodel/wm/lewm/lewm.py": """
+        import torch
+        from torch import nn
+
+        class LeWM(nn.Module):
+            def __init__(self, encoder, predictor, action_encoder, projector=None, pred_proj=None, **kwargs):
+                super().__init__()
+                self.encoder, self.predictor, self.action_encoder = encoder, predictor, action_encoder
+                self.projector, self.pred_proj = projector or nn.Identity(), pred_proj or nn.Identity()
+
+            def encode(self, info):
+                b, t = info["pixels"].shape[:2]
+                seen = self.encoder(info["pixels"].flatten(0, 1), interpolate_pos_encoding=True)
+                info["emb"] = self.projector(seen.last_hidden_state[:, 0]).unflatten(0, (b, t))
+                return info
+
+            def rollout(self, info, action_sequence, history_size=None):
+                past = info["pixels"].size(2)
+                emb = self.encode({k: v[:, 0] for k, v in info.items()})["emb"]
+                told = self.action_encoder(action_sequence.flatten(0, 1))
+                for t in range(past, action_sequence.shape[2] + 1):
+                    lo = max(0, t - self.predictor.num_frames)
+                    new = self.predictor(emb[:, lo:t], told[:, lo:t])[:, -1:]
+                    emb = torch.cat([emb, self.pred_proj(new[:, 0])[:, None]], 1)
+                info["predicted_emb"] = emb[:, None]
+                return info
+    """,
+}
+LEWM = {
+    "_target_": "stable_worldmodel.wm.lewm.LeWM",
+    "encoder": {"_target_": "stable_worldmodel.wm.lewm.module.Encoder", "dim": 6},
+    "predictor": {"_target_": "stable_worldmodel.wm.lewm.module.Predictor", "num_frames": 3, "input_dim": 6},
+    "action_encoder": {
+        "_target_": "stable_worldmodel.wm.lewm.module.Embedder",
+        "input_dim": 10,
+        "emb_dim": 6,
+    },
+    "projector": {
+        "_target_": "stable_worldmodel.wm.lewm.module.MLP",
+        "input_dim": 6,
+        "norm_fn": {"_target_": "torch.nn.BatchNorm1d", "_partial_": True},
+    },
+}
+"""`config.json` as `save_pretrained` writes it."""
+
+
+def stable_worldmodel(root: Path) -> dict[str, Any]:
+    """A folder of weights and settings; the package must be on the path already."""
+    from stable_worldmodel.wm.lewm import LeWM, module  # type: ignore[import-not-found]
+
+    network = LeWM(
+        module.Encoder(6), module.Predictor(num_frames=3, input_dim=6), module.Embedder(10, emb_dim=6),
+        module.MLP(6, nn.BatchNorm1d),
+    )
+    place = root / "pusht"
+    place.mkdir()
+    torch.save(stir(network).state_dict(), place / "weights_epoch_3.pt")
+    (place / "config.json").write_text(json.dumps(LEWM))
+    (root / "stats.json").write_text(json.dumps({k: v for k, v in STATS.items() if k.startswith("action")}))
+    return {
+        "checkpoint": str(place / "weights_epoch_3.pt"),
+        "stats": str(root / "stats.json"),
+        "size": 32,
         "device": "cpu",
     }

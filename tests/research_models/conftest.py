@@ -31,6 +31,7 @@ def load(given) -> Callable[..., Any]:
     def of(name: str, **settings: Any) -> Any:
         wanted = {k: v for k, v in {**given(name), **settings}.items() if v is not None}
         spec = ",".join(f"{k}={str(v).lower() if isinstance(v, bool) else v}" for k, v in wanted.items())
-        return MODELS.create(f"{name.removesuffix('_csgo').replace('_', '-')}:{spec}")
+        known = name.removesuffix("_csgo").removesuffix("_table").replace("_", "-")
+        return MODELS.create(f"{known}:{spec}")
 
     return of

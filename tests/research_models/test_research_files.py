@@ -140,7 +140,7 @@ def test_files_that_are_no_checkpoints_are_refused(tmp_path):
     (tmp_path / "bad.safetensors").write_bytes(b"nothing")
     with pytest.raises(InputError, match="cannot be read as a checkpoint"):
         read_checkpoint(tmp_path / "bad.safetensors")
-    (tmp_path / "old.pkl").write_bytes(pickle.dumps({"a": Hidden(os.mkdir, "x")}))
+    (tmp_path / "old.pkl").write_bytes(pickle.dumps({"a": Hidden(os.mkdir, "x")}, 2))
     with pytest.raises(InputError, match=r"old\.pkl"):
         read_checkpoint(tmp_path / "old.pkl")
 

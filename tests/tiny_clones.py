@@ -347,7 +347,9 @@ def diamond(root: Path) -> dict[str, Any]:
 
 def diamond_csgo(root: Path) -> dict[str, Any]:
     """A clone of DIAMOND's branch for Counter-Strike, with a network that enlarges three times and keys of nine."""
-    further = "\n    noise_previous_obs: bool\n    upsampling_factor: Optional[int] = None".replace("\n", "\n    ")
+    further = "\n    noise_previous_obs: bool\n    upsampling_factor: Optional[int] = None".replace(
+        "\n", "\n    "
+    )
     part = """
     {name}:
       sigma_data: 0.5
@@ -669,7 +671,9 @@ def stable_worldmodel(root: Path) -> dict[str, Any]:
     from stable_worldmodel.wm.lewm import LeWM, module  # type: ignore[import-not-found]
 
     network = LeWM(
-        module.Encoder(6), module.Predictor(num_frames=3, input_dim=6), module.Embedder(10, emb_dim=6),
+        module.Encoder(6),
+        module.Predictor(num_frames=3, input_dim=6),
+        module.Embedder(10, emb_dim=6),
         module.MLP(6, nn.BatchNorm1d),
     )
     place = root / "pusht"

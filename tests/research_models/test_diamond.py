@@ -37,7 +37,7 @@ def test_actions_go_by_name_and_stand_beside_the_frame_they_follow(load):
     # NOOP+FIRE+LEFT+RIGHT are 0 to 3, whatever the order of the vocabulary.
     assert [a[0].tolist() for _, a in given] == [[0, 1, 2, 3], [1, 2, 3, 2], [2, 3, 2, 1]]
     frames = given[0][0][0]
-    assert frames.shape == (4, 3, 64, 64) and -1 <= frames.min() and frames.max() <= 1
+    assert frames.shape == (4, 3, 64, 64) and frames.min() >= -1 and frames.max() <= 1
     assert torch.equal(frames[0], frames[1]) and not torch.equal(frames[1], frames[2])
     np.testing.assert_allclose(
         (frames[3].permute(1, 2, 0) + 1) * 127.5, model.view.put(picture(2)), atol=1e-3
@@ -50,13 +50,18 @@ def test_actions_before_the_frames_that_are_kept_do_not_count(load):
     given = watch(model)
     model.simulate([query(PLAN, past=1, actions=(Action("FIRE"),) * 5)])
     assert given[0][1][0].tolist() == [0, 0, 0, 3]
-    model.simulate([query(PLAN, past=6, actions=[Action(n) for n in ("RIGHT", "RIGHT", "FIRE", "LEFT", "FIRE")])])
+    model.simulate(
+        [query(PLAN, past=6, actions=[Action(n) for n in ("RIGHT", "RIGHT", "FIRE", "LEFT", "FIRE")])]
+    )
     assert given[3][1][0].tolist() == [1, 2, 1, 3]
 
 
 def test_noise_belongs_to_the_seed_alone(load):
     one, many = load("diamond"), load("diamond", batch=4)
-    queries = [query(PLAN, s) for s in (1, 2)] + [query(GAME.plan(["FIRE"] * 3), 1), query(GAME.plan(["FIRE"]), 1)]
+    queries = [query(PLAN, s) for s in (1, 2)] + [
+        query(GAME.plan(["FIRE"] * 3), 1),
+        query(GAME.plan(["FIRE"]), 1),
+    ]
     apart = [one.simulate([q])[0] for q in queries]
     assert all(same(a, b) for a, b in zip(apart, one.simulate(queries)))
     for a, b in zip(apart, many.simulate(queries)):
@@ -69,7 +74,13 @@ def test_keys_pressed_at_once_and_frames_that_are_enlarged(load):
     model = load("diamond_csgo")
     given = watch(model)
     assert model.refuses(NAVIGATION) is None and model.card.control == "keys"
-    made = model.simulate([query(NAVIGATION.plan(["turn_left", "move_forward", "stop"]), past=2, actions=[Action("turn_right")])])
+    made = model.simulate(
+        [
+            query(
+                NAVIGATION.plan(["turn_left", "move_forward", "stop"]), past=2, actions=[Action("turn_right")]
+            )
+        ]
+    )
     assert made[0].frames[2].rgb.shape == (40, 40, 3)
     keys = given[0][1][0]
     assert keys.shape == (4, 9) and given[0][0].shape == (1, 4, 3, 6, 8)
@@ -91,7 +102,9 @@ def test_it_passes_the_check(load):
 def test_other_vocabularies_are_refused(load):
     model = load("diamond")
     assert model.refuses(GAME) is None
-    assert "does not say what move_forward, turn_left, turn_right of 'navigation'" in model.refuses(NAVIGATION)
+    assert "does not say what move_forward, turn_left, turn_right of 'navigation'" in model.refuses(
+        NAVIGATION
+    )
     assert "not commands of 'push'" in model.refuses(BOX)
     with pytest.raises(ModelError, match="move_forward"):
         model.simulate([query(NAVIGATION.plan(["move_forward"]))])

@@ -56,7 +56,9 @@ def test_the_model_is_asked_as_it_was_trained(load):
     obs, act = told[0]
     np.testing.assert_allclose(obs["proprio"], [[[1.0, 2.0, -1.0]]])
     assert obs["visual"].shape == (1, 1, 3, 28, 28) and act.shape == (1, 2, 10)
-    assert len(made.frames) == 10 and made.latent.shape == (10, 4, 6) and made.frames[0].rgb.shape == (40, 40, 3)
+    assert (
+        len(made.frames) == 10 and made.latent.shape == (10, 4, 6) and made.frames[0].rgb.shape == (40, 40, 3)
+    )
     assert np.array_equal(made.frames[4].rgb, made.frames[8].rgb)
     assert not np.array_equal(made.frames[8].rgb, made.frames[9].rgb)
     # Frame t of the model is what its own rollout gives after t steps, decoded.
@@ -105,7 +107,7 @@ def test_a_checkpoint_with_more_in_it_needs_trust(tmp_path, load):
 def test_an_encoder_that_would_be_downloaded_is_refused(tmp_path, load, monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
     settings = dino_wm(tmp_path, encoder="dinov2_vits14")
-    with pytest.raises(InputError, match="dinov2_vits14 is not on this machine .* nothing is downloaded"):
+    with pytest.raises(InputError, match=r"dinov2_vits14 is not on this machine .* nothing is downloaded"):
         load("dino_wm", **settings)
     (tmp_path / "hub" / "facebookresearch_dinov2_main").mkdir(parents=True)
     (tmp_path / "hub" / "checkpoints").mkdir()
@@ -131,7 +133,9 @@ def test_settings_that_cannot_be_used_are_refused(load, given, tmp_path):
         load("dino_wm", stats=stats(action_std=[1, 0]))
     with pytest.raises(InputError, match="action_mean should be a list of numbers"):
         load("dino_wm", stats=stats(action_mean="two"))
-    with pytest.raises(InputError, match=r"action_encoder reads 10 numbers and .* tells of 15 \(frameskip 5\)"):
+    with pytest.raises(
+        InputError, match=r"action_encoder reads 10 numbers and .* tells of 15 \(frameskip 5\)"
+    ):
         load("dino_wm", stats=stats(action_mean=[0] * 3, action_std=[1] * 3))
     with pytest.raises(InputError, match="proprio_encoder reads 3 numbers"):
         load("dino_wm", stats=stats(proprio_mean=[], proprio_std=[]))

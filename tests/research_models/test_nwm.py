@@ -25,7 +25,9 @@ REST = (-1 / 3, 0.0)
 
 
 def units(jumps: bool, **changes) -> NwmUnits:
-    return NwmUnits(**{**dict(spacing=0.25, low=(-2.5, -4.0), high=(5.0, 4.0), ticks=1.0, jumps=jumps), **changes})
+    return NwmUnits(
+        **{**dict(spacing=0.25, low=(-2.5, -4.0), high=(5.0, 4.0), ticks=1.0, jumps=jumps), **changes}
+    )
 
 
 def test_each_action_is_told_in_the_frame_before_it():
@@ -85,7 +87,11 @@ def test_a_short_history_is_filled_up_with_its_oldest_picture(load):
     model.simulate([query(plan, past=2), query(plan, past=6)])
     short, long = seen[0], seen[2]
     assert short.shape == (4, 3, 32, 32) and model.card.history == 4
-    assert torch.equal(short[0], short[1]) and torch.equal(short[1], short[2]) and not torch.equal(short[2], short[3])
+    assert (
+        torch.equal(short[0], short[1])
+        and torch.equal(short[1], short[2])
+        and not torch.equal(short[2], short[3])
+    )
     expected = [model.view.put(picture(i)) for i in range(2, 6)]
     np.testing.assert_allclose((long.permute(0, 2, 3, 1) + 1) * 127.5, np.stack(expected), atol=1e-3)
     # The predicted frame comes last in the past of the next.

@@ -58,7 +58,7 @@ def test_a_module_is_imported_once(thing):
 def test_what_a_clone_lacks_is_said(thing, tmp_path):
     with pytest.raises(InputError, match=r"no clone of Thing.*lacks models\.py; git clone https.*version 2"):
         Clone(tmp_path / "nowhere", ANY)
-    with pytest.raises(InputError, match="has no module models.vit"):
+    with pytest.raises(InputError, match=r"has no module models\.vit"):
         thing.find("models.vit", "Net")
     with pytest.raises(InputError, match=r"models has no Net; .* version 2"):
         thing.find("models", "Net")
@@ -67,7 +67,7 @@ def test_what_a_clone_lacks_is_said(thing, tmp_path):
     with pytest.raises(InputError, match=r"imports no_such_package, which is not installed: pip install"):
         fresh.find("models", "value")
     (thing.root / "models.py").write_text("1 / 0\n")
-    with pytest.raises(InputError, match="cannot be imported \\(ZeroDivisionError"):
+    with pytest.raises(InputError, match=r"cannot be imported \(ZeroDivisionError"):
         Clone(thing.root, ANY).find("models", "value")
 
 
@@ -78,7 +78,7 @@ def test_a_package_of_another_folder_is_not_taken_for_the_clone(tmp_path, monkey
     clone = Clone(write(tmp_path / "mine", {"nets/part.py": "value = 2\n"}), repository)
     assert clone.find("nets.part", "value") == 2
     monkeypatch.syspath_prepend(tmp_path / "elsewhere")
-    with pytest.raises(InputError, match="was not found in .*mine but in .*elsewhere"):
+    with pytest.raises(InputError, match=r"was not found in .*mine but in .*elsewhere"):
         Clone(clone.root, repository).find("nets.part", "value")
 
 
@@ -113,7 +113,10 @@ def test_hidden_calls_are_refused_and_not_run(tmp_path):
 
 
 def test_a_function_of_the_clone_is_no_way_around_it(tmp_path):
-    clone = Clone(write(tmp_path / "dino_wm", {**DINO_FILES, "models/tools.py": "def wipe(where):\n    1 / 0\n"}), DINO_WM)
+    clone = Clone(
+        write(tmp_path / "dino_wm", {**DINO_FILES, "models/tools.py": "def wipe(where):\n    1 / 0\n"}),
+        DINO_WM,
+    )
     with clone.importing():
         from models.tools import wipe  # type: ignore[import-not-found]
 
@@ -147,7 +150,9 @@ def test_files_that_are_no_checkpoints_are_refused(tmp_path):
 
 def test_weights_are_found_under_their_keys_and_without_prefixes():
     w = torch.zeros(1)
-    assert list(weights_in({"ema": {"module._orig_mod.a": w}, "model": {"b": w}}, "f", "ema", "model")) == ["a"]
+    assert list(weights_in({"ema": {"module._orig_mod.a": w}, "model": {"b": w}}, "f", "ema", "model")) == [
+        "a"
+    ]
     assert list(weights_in({"a": w}, "f", "ema")) == ["a"]
     for wrong in ({"ema": {}}, {"a": 1}, [w], {}):
         with pytest.raises(InputError, match="holds no weights by name"):

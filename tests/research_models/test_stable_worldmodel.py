@@ -83,7 +83,7 @@ def test_settings_that_would_run_code_are_refused(lewm):
         make(lewm)
     for target in ("stable_worldmodel.wm.utils.load", "stable_worldmodel.wm.utils.Path", "torch.nn.init.os"):
         say(encoder={"_target_": target})
-        with pytest.raises(InputError, match="no part of a model|cannot be imported"):
+        with pytest.raises(InputError, match=r"no part of a model|cannot be imported"):
             make(lewm)
     say(encoder={"_target_": "stable_worldmodel.wm.lewm.module.Nothing"})
     with pytest.raises(InputError, match=r"cannot be imported .*pip install \"stable-worldmodel\[train\]\""):
@@ -91,7 +91,12 @@ def test_settings_that_would_run_code_are_refused(lewm):
     say(predictor={"_target_": "stable_worldmodel.wm.lewm.module.Predictor", "num_frames": 3, "input_dim": 7})
     with pytest.raises(InputError, match="do not belong to this LeWM"):
         make(lewm)
-    say(_target_="torch.nn.Linear", in_features=1, out_features=1, **{k: None for k in LEWM if k != "_target_"})
+    say(
+        _target_="torch.nn.Linear",
+        in_features=1,
+        out_features=1,
+        **{k: None for k in LEWM if k != "_target_"},
+    )
     with pytest.raises(InputError, match=r"Linear cannot be made"):
         make(lewm)
     place.write_text("{}")
@@ -188,7 +193,9 @@ def test_what_solvers_cannot_ask_is_refused():
 def test_st_lpips_can_be_the_distance():
     from worldloop.agents.perception.stlpips import distance
 
-    big = {k: v.repeat_interleave(8, 3).repeat_interleave(8, 4) for k, v in info(1, 2).items() if k != "step_idx"}
+    big = {
+        k: v.repeat_interleave(8, 3).repeat_interleave(8, 4) for k, v in info(1, 2).items() if k != "step_idx"
+    }
     steps = torch.zeros(1, 2, 1, 2)
     steps[0, 1, 0, 0] = 3.0
     made = CostModel(Lamp(), BOX, distance).get_cost(big, steps)

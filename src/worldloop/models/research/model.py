@@ -23,7 +23,6 @@ from worldloop.core import (
     derive_seed,
 )
 from worldloop.core.errors import ModelError
-from worldloop.models.research.clone import muffled
 from worldloop.models.research.config import ResearchConfig
 from worldloop.models.research.noise import drawing
 from worldloop.models.research.view import View
@@ -121,7 +120,7 @@ class ResearchModel(ABC):
             for at in range(0, len(places), self._batch):
                 some, start = places[at : at + self._batch], time.perf_counter()
                 members = [asked[i] for i in some]
-                with torch.no_grad(), muffled(), drawing([a.seed for a in members]):
+                with torch.no_grad(), drawing([a.seed for a in members]):
                     answers = self._answer(members)
                 seconds = (time.perf_counter() - start) / len(some)
                 for i, answer in zip(some, answers, strict=True):

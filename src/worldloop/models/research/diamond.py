@@ -100,7 +100,7 @@ class DiamondModel(ResearchModel):
             given = f"config/agent/{given}"
         return self.clone.settings(given)
 
-    def _network(self, part: str, settings: Any, weights: Mapping[str, Tensor]) -> nn.Module:
+    def _network(self, part: str, settings: Any, weights: Mapping[str, Tensor]) -> Any:
         """The denoiser or the network that enlarges, from the agent's settings and weights."""
         find = self.clone.find
         own = {k.removeprefix(f"{part}."): v for k, v in weights.items() if k.startswith(f"{part}.")}
@@ -121,8 +121,7 @@ class DiamondModel(ResearchModel):
                 f"the agent's settings do not fit {self.clone.root} ({error}); give config=FILE of the same branch"
             ) from None
         fill(network, own, self.config.checkpoint)
-        made: nn.Module = network.to(self.device).eval().requires_grad_(False)
-        return made
+        return network.to(self.device).eval().requires_grad_(False)
 
     def _sampling(self) -> dict[str, Any]:
         """The settings of the samplers, which the branches keep in different files."""

@@ -39,6 +39,18 @@ for _name, _where, _summary in (
         "small, of a table: follows an arm's 7-DoF commands (manipulation)",
     ),
     ("diffusers", "diffusers.model:build", "a video pipeline of diffusers in a folder on this machine"),
+    ("nwm", "research.nwm:build", "Navigation World Model, from your own clone and checkpoint"),
+    (
+        "diamond",
+        "research.diamond:build",
+        "DIAMOND, a diffusion model of a game, from your own clone and checkpoint",
+    ),
+    ("dino-wm", "research.dino_wm:build", "DINO-WM, a model of features, from your own clone and checkpoint"),
+    (
+        "stable-worldmodel",
+        "research.stable_worldmodel:build",
+        "LeWM, PLDM or PreJEPA of stable-worldmodel, from your own checkpoint",
+    ),
     ("remote", "remote.client:RemoteModel", "a model behind `worldloop serve`; its URL alone will do"),
     (
         "videos",

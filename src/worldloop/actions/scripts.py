@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from worldloop.actions.control import Control
-from worldloop.actions.keyboard import WASD, KeyboardTranslator, motion_of
+from worldloop.actions.keyboard import WASD, motion_of
 from worldloop.actions.navigation import NAVIGATION
 from worldloop.core import Plan, Primitive, Vocabulary
 from worldloop.core.errors import InputError
@@ -76,7 +75,7 @@ def key_script(name: str) -> KeyScript:
 
 def vocabulary_for(keys: Sequence[str]) -> Vocabulary:
     """`NAVIGATION` where it has moves for all the keys, else `WALKING`."""
-    return WALKING if _missing(keys, NAVIGATION) else NAVIGATION
+    return NAVIGATION if set(keys) <= set(_moves(NAVIGATION)) else WALKING
 
 
 def keys_plan(keys: Sequence[str], vocabulary: Vocabulary = WALKING) -> Plan:
@@ -88,13 +87,14 @@ def keys_plan(keys: Sequence[str], vocabulary: Vocabulary = WALKING) -> Plan:
         raise InputError(
             f"keys press named moves, and {vocabulary.name!r} has none; keys drive models that walk"
         )
-    if missing := _missing(keys, vocabulary):
+    moves = _moves(vocabulary)
+    if missing := [k for k in dict.fromkeys(keys) if k not in moves]:
         known = ", ".join(p.name for p in vocabulary.primitives)
         raise InputError(
             f"{vocabulary.name!r} has no move for the key {' or '.join(missing)} (it has {known}); "
             f"take the vocabulary {WALKING.name!r} or other keys"
         )
-    return KeyboardTranslator(vocabulary).decode(Control("keys", tuple(keys)))
+    return vocabulary.plan(moves[k] for k in keys)
 
 
 def script_plan(script: KeyScript, vocabulary: Vocabulary = WALKING, step_seconds: float = 1.0) -> Plan:
@@ -115,12 +115,16 @@ def script_plan(script: KeyScript, vocabulary: Vocabulary = WALKING, step_second
     return keys_plan([key for key in script.keys for _ in range(count)], vocabulary)
 
 
-def _missing(keys: Sequence[str], vocabulary: Vocabulary) -> list[str]:
-    """Keys that the vocabulary has no single move for, each once."""
-    known = set()
+def _moves(vocabulary: Vocabulary) -> dict[str, str]:
+    """Key -> name of the move that does what the key does and nothing else."""
+    moves: dict[str, str] = {}
     for primitive in vocabulary.primitives:
         try:
-            known.add(WASD[motion_of(primitive)[0]])
+            key = WASD[motion_of(primitive)[0]]
         except InputError:  # it does several things at once, which no key does
             continue
-    return [k for k in dict.fromkeys(keys) if k not in known]
+        if moves.setdefault(key, primitive.name) != primitive.name:
+            raise InputError(
+                f"{vocabulary.name!r} has two moves for the key {key}: {moves[key]} and {primitive.name}"
+            )
+    return moves

@@ -108,7 +108,9 @@ def _rigid(s: Subject) -> str:
             raise Skipped("see frames.arrays")
         turn = pose[:3, :3]
         rigid = np.allclose(turn @ turn.T, np.eye(3), atol=1e-3) and np.linalg.det(turn) > 0
-        assert rigid and np.allclose(pose[3], (0, 0, 0, 1), atol=1e-6), f"no rotation and place: {pose.tolist()}"
+        assert rigid and np.allclose(pose[3], (0, 0, 0, 1), atol=1e-6), (
+            f"no rotation and place: {pose.tolist()}"
+        )
     return f"{len(poses)} camera-to-world matrices"
 
 

@@ -32,6 +32,8 @@ class Subject:
     """Of what is passed in, before anything is asked."""
     answers: list[Rollout] = field(default_factory=list)
     """To `queries`, asked together."""
+    doubled: Rollout | None = None
+    """To the first query with its plan twice over."""
     seconds_alone: float | None = None
     """For one rollout, asked alone."""
     memory: dict[str, float] = field(default_factory=dict)

@@ -48,7 +48,7 @@ class Good:
 
     def frame(self, q, i, x, y, yaw) -> Observation:
         now = q.history[-1]
-        rgb = np.roll(now.rgb, int(yaw) + q.seed + len(q.history), axis=1)
+        rgb = np.roll(now.rgb, int(yaw) + q.seed, axis=1)
         depth = np.full(rgb.shape[:2], 2.0, np.float32)
         pose = AHEAD @ camera_matrix(x, y, 0, yaw)
         return Observation(rgb, depth=depth, pose=pose, hfov_deg=now.hfov_deg)
@@ -200,7 +200,7 @@ class Crowded(Good):
 class Scribbles(Good):
     def frame(self, q, i, *place):
         now = q.history[-1]
-        now.rgb[0, 0] = 255 - now.rgb[0, 0]
+        now.rgb[0, 0] = 7
         return Observation(np.full_like(now.rgb, 7), hfov_deg=now.hfov_deg)
 
 
@@ -243,7 +243,7 @@ class WideEyed(Good):
 @fault("controls")
 class Bored(Good):
     def one(self, q):
-        if len(q.plan) == HORIZON and len(set(q.plan.names)) == 1:
+        if q.seed == 0 and len(q.plan) == HORIZON and len(set(q.plan.names)) == 1:
             raise RuntimeError("this goes nowhere")
         return super().one(q)
 
@@ -285,7 +285,7 @@ def test_a_good_model_passes():
     said = {i.id: i.detail for i in report.items}
     assert "another seed, another rollout" in said["seeds"] and "are the same" in said["plan.prefix"]
     assert "0.00 m and 0.0 degrees" in said["pose.path"] and "different" in said["controls"]
-    assert report.badge == "worldloop check: good: 18 passed, 0 failed"
+    assert report.badge == "worldloop check: good: 20 passed, 0 failed"
 
 
 def test_the_ids_are_stable():

@@ -9,7 +9,7 @@ import numpy as np
 from worldloop.actions import intended_path, usual_translator, yaw_of
 from worldloop.core import Action, InputError, Plan, Rollout
 from worldloop.engine.conformance.report import Check, Note, Skipped
-from worldloop.engine.conformance.subject import Subject, counted, difference, same
+from worldloop.engine.conformance.subject import Subject, counted, difference, resized, same
 from worldloop.engine.guard import placed
 
 ANOTHER_VIEW = 70.0
@@ -49,15 +49,13 @@ def _equal_plans(a: Plan, b: Plan) -> bool:
 
 
 def _one_action(s: Subject) -> str:
-    q = s.queries[0]
-    q = replace(q, plan=replace(q.plan, actions=q.plan.actions[:1]))
+    q = resized(s.queries[0], 1)
     counted(q, s.one(q))
     return ""
 
 
 def _doubled(s: Subject) -> str:
-    q = s.queries[0]
-    q = replace(q, plan=replace(q.plan, actions=q.plan.actions * 2))
+    q = resized(s.queries[0], 2 * s.horizon)
     s.doubled = counted(q, s.if_it_can(q))
     return f"{len(q.plan)} frames for {len(q.plan)} actions"
 

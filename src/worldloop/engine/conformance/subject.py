@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from worldloop.core import ModelCard, Query, Rollout, WorldModel
+from worldloop.core import ModelCard, Plan, Query, Rollout, WorldModel
 from worldloop.core.errors import ModelError
 from worldloop.engine.conformance.questions import make_queries, prepare
 from worldloop.engine.conformance.report import CheckReport, Skipped
@@ -84,6 +84,15 @@ def shaped(query: Query, rollout: Rollout) -> Rollout:
             f"frame {i} is {frame.rgb.dtype}{list(frame.rgb.shape)}, expected uint8{list(shape)}"
         )
     return rollout
+
+
+def resized(query: Query, length: int) -> Query:
+    """The query with plans of another length: cut off, or begun again from the start."""
+
+    def fit(plan: Plan) -> Plan:
+        return replace(plan, actions=(plan.actions * (length // len(plan) + 1))[:length])
+
+    return replace(query, plan=fit(query.plan), alternatives=tuple(map(fit, query.alternatives)))
 
 
 def past_cut(query: Query, count: int) -> Query:

@@ -242,8 +242,10 @@ class WideEyed(Good):
 
 @fault("controls")
 class Bored(Good):
+    """Will not turn on the spot."""
+
     def one(self, q):
-        if q.seed == 0 and len(q.plan) == HORIZON and len(set(q.plan.names)) == 1:
+        if q.seed == 0 and len(q.plan) == HORIZON and set(q.plan.names) == {"turn_right"}:
             raise RuntimeError("this goes nowhere")
         return super().one(q)
 

@@ -245,7 +245,7 @@ class Bored(Good):
     """Will not turn on the spot."""
 
     def one(self, q):
-        if q.seed == 0 and len(q.plan) == HORIZON and set(q.plan.names) == {"turn_right"}:
+        if q.seed == 0 and len(q.plan) == HORIZON and set(q.plan.names) == {"turn_left"}:
             raise RuntimeError("this goes nowhere")
         return super().one(q)
 

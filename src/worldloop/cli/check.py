@@ -59,7 +59,8 @@ def _table(report: CheckReport) -> Table:
     for title in ("check", "result", "detail"):
         table.add_column(title)
     for item in report.items:
-        name, detail = f"{item.id}  [dim]{escape(item.name)}[/]", escape(item.detail)
+        name = item.id if item.name == item.id else f"{item.id}  [dim]{escape(item.name)}[/]"
+        detail = escape(item.detail)
         if item.advice:
             detail += f"\n[bold]-> {escape(item.advice)}[/]"
         table.add_row(name, f"[{COLOURS[item.result]}]{item.result}[/]", detail)

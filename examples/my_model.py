@@ -9,9 +9,10 @@ class Slide:
     card = ModelCard("slide", "slides the present frame when the plan turns", control="code")
 
     def simulate(self, queries):
-        return [Rollout(tuple(self.frames(q.history[-1].rgb, q.plan))) for q in queries]
+        return [Rollout(tuple(self.frames(q.history[-1], q.plan))) for q in queries]
 
-    def frames(self, rgb, plan):
+    def frames(self, now, plan):
+        rgb = now.rgb
         for action in plan.actions:
             rgb = np.roll(rgb, round(plan.vocabulary.primitive(action).yaw_deg / 90 * rgb.shape[1]), axis=1)
-            yield Observation(rgb)
+            yield Observation(rgb, hfov_deg=now.hfov_deg)

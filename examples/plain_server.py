@@ -35,10 +35,10 @@ def answer(question):
         context = question["contexts"][candidate["context"]]
         known = {p["name"]: p for p in context["vocabulary"]["primitives"]}
         motions = [[known[a][k] for k in ("forward", "left", "yaw_deg")] for a in candidate["actions"]]
-        rgb = array(context["observations"][-1]["rgb"])
-        frames = imagine(rgb, motions, candidate["seed"])
+        now = context["observations"][-1]
+        frames = imagine(array(now["rgb"]), motions, candidate["seed"])
         packed = {"dtype": "|u1", "shape": list(frames.shape), "data": frames.tobytes()}
-        rollouts.append({"frames": {"rgb": packed}})
+        rollouts.append({"frames": {"rgb": packed, "hfov_deg": now["hfov_deg"]}})
     return {"version": 1, "rollouts": rollouts}
 
 

@@ -16,13 +16,25 @@ from worldloop.actions.keyboard import (
     WorldPlayTranslator,
     parse_key_script,
 )
+from worldloop.actions.languages import usual_translator
 from worldloop.actions.navigation import NAVIGATION, camera_matrix, intended_path, yaw_of
+from worldloop.actions.scripts import (
+    WALKING,
+    WORLDMARK,
+    KeyScript,
+    key_script,
+    keys_plan,
+    script_plan,
+    vocabulary_for,
+)
 from worldloop.actions.text import TextTranslator
 
 __all__ = [
     "NAVIGATION",
     "NAVIGATION_CODES",
+    "WALKING",
     "WASD",
+    "WORLDMARK",
     "WORLDPLAY",
     "BinnedGripperTranslator",
     "CameraTranslator",
@@ -30,6 +42,7 @@ __all__ = [
     "Control",
     "DeltaTranslator",
     "DenseGripperTranslator",
+    "KeyScript",
     "KeyboardTranslator",
     "TextTranslator",
     "Translator",
@@ -38,8 +51,13 @@ __all__ = [
     "gripper_delta_vocabulary",
     "gripper_vocabulary",
     "intended_path",
+    "key_script",
+    "keys_plan",
     "parse_key_script",
     "path_matrices",
     "relative_motion",
+    "script_plan",
+    "usual_translator",
+    "vocabulary_for",
     "yaw_of",
 ]

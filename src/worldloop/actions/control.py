@@ -25,7 +25,10 @@ class Control:
 class Translator(Protocol):
     """`C(A)`: a plan in, a control out. Bijective translators also go back."""
 
-    kind: str
+    @property
+    def kind(self) -> str:
+        """Of the controls it makes."""
+        ...
 
     def encode(self, plan: Plan) -> Control:
         """The control for a plan; InputError when the plan's vocabulary cannot be expressed."""

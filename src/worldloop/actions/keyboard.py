@@ -98,14 +98,14 @@ class WorldPlayTranslator:
 
 
 def parse_key_script(script: str) -> tuple[str, ...]:
-    """Read a WorldMark-like script such as `W`, `WS` or `W2 L3` into single keys; InputError otherwise."""
+    """Read a WorldMark-like script such as `W`, `WS`, `W2 L3` or `W*2 L*3` into single keys; InputError otherwise."""
     text = script.strip().upper()
-    if not re.fullmatch(r"(?:[WASDLR-]\d{0,3}\s*)+", text):
+    if not re.fullmatch(r"(?:[WASDLR-](?:\*?\d{1,3})?\s*)+", text):
         raise InputError(
             f"{script!r} is not a key script; write keys W S A D L R, each with a count if need be"
         )
     keys: list[str] = []
-    for key, count in re.findall(r"([WASDLR-])(\d*)", text):
+    for key, count in re.findall(r"([WASDLR-])\*?(\d*)", text):
         keys += [key] * (int(count) if count else 1)
     if not keys:
         raise InputError(f"{script!r} presses no key")

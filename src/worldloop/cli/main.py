@@ -13,7 +13,7 @@ from types import ModuleType
 from rich.logging import RichHandler
 
 from worldloop import __version__
-from worldloop.cli import check, collect, compare, listing, run, serve, study, train, view
+from worldloop.cli import check, collect, compare, listing, play, run, serve, study, train, view
 from worldloop.cli.console import errors
 from worldloop.core import WorldloopError
 
@@ -22,6 +22,7 @@ VERBS: dict[str, ModuleType] = {
     "compare": compare,
     "view": view,
     "check": check,
+    "play": play,
     "list": listing,
     "collect": collect,
     "train": train,

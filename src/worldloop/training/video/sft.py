@@ -157,7 +157,7 @@ def train_sft(
         return model(clips, replace(ahead, keep=kept.to(given.device)), past, seed).mean()
 
     flow = settings.flow or FlowConfig(shift=spec.sampler.shift)
-    about = {
+    about: dict[str, Any] = {
         "base": checkpoint.weights_hash,
         "control": settings.control,
         "clips": [len(footage.codes), len(chosen), settings.dropped, detail, asdict(flow)],

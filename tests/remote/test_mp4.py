@@ -50,10 +50,13 @@ def test_single_pictures_and_other_arrays_stay_as_they_are():
     assert np.array_equal(back["rgb"], one) and np.array_equal(back["depth"], depth)
 
 
+GOOD = mp4.encode(list(smooth(3, 17, 32)))
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_damaged_videos_are_refused_or_have_the_announced_size(data):
-    good = bytearray(mp4.encode(list(smooth(3, 17, 32))))
+    good = bytearray(GOOD)
     for _ in range(data.draw(st.integers(1, 20))):
         good[data.draw(st.integers(0, len(good) - 1))] = data.draw(st.integers(0, 255))
     good = good[: data.draw(st.integers(0, len(good)))] if data.draw(st.booleans()) else good

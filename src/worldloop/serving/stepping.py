@@ -49,6 +49,7 @@ class Stepper:
         self._model, self._name, self._turns, self._most = model, name, turns, most
         self._waiting: deque[Step] = deque()
         self._running: set[asyncio.Task[None]] = set()
+        self._busy = 0
 
     async def begin(
         self, vocabulary: Vocabulary, history: Sequence[Observation], actions: Sequence[Action]
@@ -61,22 +62,27 @@ class Stepper:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[tuple[Rollout, Any]] = loop.create_future()
         self._waiting.append((state, plan, seed, now, answer))
-        if len(self._running) < self._turns.lanes:
+        if self._busy < self._turns.lanes:
+            self._busy += 1
             task = loop.create_task(self._run())
             self._running.add(task)
             task.add_done_callback(self._running.discard)
         return await answer
 
     async def _run(self) -> None:
-        while self._waiting:
-            async with self._turns.gate:
-                batch: list[Step] = []
-                while self._waiting and len(batch) < self._most:
-                    step = self._waiting.popleft()
-                    if not step[-1].done():  # nobody waits for one that is done before it began
-                        batch.append(step)
-                if batch:
-                    await self._serve(batch)
+        try:
+            while self._waiting:
+                async with self._turns.gate:
+                    batch: list[Step] = []
+                    while self._waiting and len(batch) < self._most:
+                        step = self._waiting.popleft()
+                        if not step[-1].done():  # nobody waits for one that is done before it began
+                            batch.append(step)
+                    if batch:
+                        await self._serve(batch)
+        finally:
+            # At once, not when the task is seen to be done: a step that comes in between would wait for nobody.
+            self._busy -= 1
 
     async def _serve(self, batch: list[Step]) -> None:
         clock = Clock()

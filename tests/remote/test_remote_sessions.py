@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ import pytest
 from worldloop.core import InputError, ModelError, ServerError
 from worldloop.models import retrying
 from worldloop.models.remote.client import RemoteModel
+from worldloop.serving.stepping import Stepper, Turns
 
 from served import Shift, Stepped, queries, serving, walked
 
@@ -87,6 +89,19 @@ def test_two_hundred_sessions_at_once():
         for a, b in zip(frames, walked(asked[i], i, WALKS)):
             np.testing.assert_array_equal(a, b)
     assert sum(model.advanced) == 600 and max(model.advanced) > 4
+
+
+def test_a_step_that_comes_as_the_last_one_ends_is_not_forgotten():
+    async def walk():
+        turns = Turns(1)
+        stepper = Stepper(Stepped(), "stepped", turns, 64)
+        plan = QUERY.plan.vocabulary.plan(["turn_left"])
+        state = await stepper.begin(plan.vocabulary, QUERY.history, QUERY.actions)
+        for _ in range(5):  # each comes in the very moment in which the one before it is told
+            _, state = await stepper.advance(state, plan, 0, QUERY.history[-1])
+        turns.close()
+
+    asyncio.run(asyncio.wait_for(walk(), 30))
 
 
 def test_a_lost_connection_is_walked_again():

@@ -36,16 +36,18 @@ def test_commands_are_normalised_and_put_together(tmp_path):
     np.testing.assert_allclose(whole, normal.reshape(2, 10), atol=1e-6)
     held = blocks(tmp_path, 1).encode(BOX.plan(VALUES[:2]))
     np.testing.assert_allclose(held, np.tile(normal[:2], (1, 5)), atol=1e-6)
-    with pytest.raises(ModelError, match="takes 5 actions, and a plan of 4"):
-        blocks(tmp_path, 5).encode(BOX.plan(VALUES[:4]))
+    short = blocks(tmp_path, 5).encode(BOX.plan(VALUES[:4]))
+    completed = blocks(tmp_path, 5).encode(BOX.plan([*VALUES[:4], VALUES[3]]))
+    np.testing.assert_array_equal(short, completed)
     with pytest.raises(InputError, match="divisors"):
         blocks(tmp_path, 3)
 
 
 def test_within_a_step_the_state_is_the_one_before(tmp_path):
     steps, now = np.array([[1], [2]]), np.array([0])
-    assert blocks(tmp_path, 5).spread(steps, now)[:, 0].tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 1, 2]
-    assert blocks(tmp_path, 1).spread(steps, now)[:, 0].tolist() == [1, 2]
+    assert blocks(tmp_path, 5).spread(steps, now, 10)[:, 0].tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 1, 2]
+    assert blocks(tmp_path, 5).spread(steps, now, 6)[:, 0].tolist() == [0, 0, 0, 0, 1, 1]
+    assert blocks(tmp_path, 1).spread(steps, now, 2)[:, 0].tolist() == [1, 2]
 
 
 def test_the_model_is_asked_as_it_was_trained(load):

@@ -80,23 +80,20 @@ class Blocks:
         return None
 
     def encode(self, plan: Plan) -> np.ndarray:
-        """Normalised commands float32 [T, block * A] of T steps; ModelError for a plan that is not whole steps."""
-        if len(plan) % self.per_step:
-            raise ModelError(
-                f"a step of it takes {self.per_step} actions, and a plan of {len(plan)} is not a whole number of steps: "
-                f"make plans longer or shorter, or give commands_per_step=1"
-            )
-        values = self.statistics.actions(np.array([a.values for a in plan.actions], float))
+        """Normalised commands float32 [T, block * A] of T steps; a last step that is cut short goes on with its last action."""
+        actions = list(plan.actions)
+        actions += actions[-1:] * (-len(actions) % self.per_step)
+        values = self.statistics.actions(np.array([a.values for a in actions], float))
         held = np.repeat(values, self.block // self.per_step, axis=0)
-        return held.reshape(len(plan) // self.per_step, -1).astype(np.float32)
+        return held.reshape(len(actions) // self.per_step, -1).astype(np.float32)
 
-    def spread(self, steps: np.ndarray, now: np.ndarray) -> np.ndarray:
-        """What was predicted for each step [T,...] and is present now [...], for each action [L,...].
+    def spread(self, steps: np.ndarray, now: np.ndarray, actions: int) -> np.ndarray:
+        """What was predicted for each step [T,...] and is present now [...], for each of L actions [L,...].
 
-        Within a step, the state is the one before it.
+        Within a step, the state is the one before it: so what completed a last step is never shown.
         """
         known = np.concatenate([now[None], steps])
-        return known[np.arange(1, len(steps) * self.per_step + 1) // self.per_step]
+        return known[np.arange(1, actions + 1) // self.per_step]
 
 
 class DinoWmModel(ResearchModel):
@@ -221,12 +218,13 @@ class DinoWmModel(ResearchModel):
             frames = to_pictures(finite(self._network.decode_obs(states)[0]["visual"]))
         out = []
         for i, a in enumerate(asked):
-            latent = self.blocks.spread(latents[i, 1:], latents[i, 0])
+            actions = a.key[0]
+            latent = self.blocks.spread(latents[i, 1:], latents[i, 0], actions)
             if frames is None:
                 out.append(Answer(None, latent))
             else:
                 now = self.view.put(a.frames[-1])
-                out.append(Answer(self.blocks.spread(frames[i, 1:], now), latent))
+                out.append(Answer(self.blocks.spread(frames[i, 1:], now, actions), latent))
         return out
 
 

@@ -192,7 +192,7 @@ class StableWorldModel(ResearchModel):
             got = None if latents is None else list(latents.shape)
             raise ModelError(f"its rollout gives no embeddings of {commands.shape[1] + 1} states, but {got}")
         states = finite(latents[:, 0].float()).cpu().numpy()
-        return [Answer(None, self.blocks.spread(s[1:], s[0])) for s in states]
+        return [Answer(None, self.blocks.spread(s[1:], s[0], a.key[0])) for s, a in zip(states, asked)]
 
 
 def build(**settings: Any) -> StableWorldModel:

@@ -97,6 +97,10 @@ class HouseSimulator:
             frames.append(observe(self.loaded, self.camera, self._pose(place), collided))
         return tuple(frames)
 
+    def look(self) -> Observation:
+        """What is seen from where it stands."""
+        return observe(self.loaded, self.camera, self._pose(self.place))
+
     def places(self, plan: Plan) -> tuple[Place, ...]:
         """The L places that the plan would visit, without rendering them."""
         place, places = self.place, []

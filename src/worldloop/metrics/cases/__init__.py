@@ -1,0 +1,5 @@
+"""Cases: questions to world models whose true answers are known."""
+
+from worldloop.metrics.cases.case import DOMAINS, KINDS, Case, CaseSpec, build_case, list_cases
+
+__all__ = ["DOMAINS", "KINDS", "Case", "CaseSpec", "build_case", "list_cases"]

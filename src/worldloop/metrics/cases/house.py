@@ -173,16 +173,16 @@ def _case(
     walks, turns = np.abs(motion[:, :2]).max(axis=1) > 0, motion[:, 2] != 0
     choices = [p for p in vocabulary.primitives if not p.stops]
     now = history[-1]
-    poses = np.stack([o.pose for o in (now, *seen)])
+    poses = _stacked("pose", (now, *seen))
     still = vocabulary.plan([p.name for p in vocabulary.primitives if p.stops][:1] * len(plan))
     truth = Clip(
-        frames=_stack(seen),
+        frames=_stacked("rgb", seen),
         start=now.rgb,
-        truth=_stack(seen),
+        truth=_stacked("rgb", seen),
         hfov_deg=now.hfov_deg,
-        depth=np.stack([o.depth for o in (now, *seen)]),
+        depth=_stacked("depth", (now, *seen)),
         poses=poses,
-        segmentation=np.stack([o.segmentation for o in (now, *seen)]),
+        segmentation=_stacked("segmentation", (now, *seen)),
         motion=motion,
         moved=np.array([not bool(o.extra["collided"]) for o in seen]),
         outcomes=_outcomes(simulator, plan, [p.name for p in choices]) if outcomes else None,
@@ -237,8 +237,8 @@ def _other(simulator: HouseSimulator, plan: Plan, change: str, strength: float) 
     return tuple(seen)
 
 
-def _stack(seen: Sequence[Observation]) -> np.ndarray:
-    return np.stack([o.rgb for o in seen])
+def _stacked(name: str, seen: Sequence[Observation]) -> np.ndarray:
+    return np.stack([np.asarray(getattr(o, name)) for o in seen])
 
 
 def _scene(number: int, seed: int) -> str:

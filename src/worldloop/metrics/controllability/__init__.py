@@ -1,0 +1,1 @@
+"""Whether the frames show what the actions bring."""

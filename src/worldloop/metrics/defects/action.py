@@ -1,0 +1,1 @@
+"""Defects of control: the truth of other actions than the ones asked for."""

@@ -1,0 +1,1 @@
+"""Defects of physics: the truth under other constants and laws."""

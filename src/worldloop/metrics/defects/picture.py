@@ -1,0 +1,1 @@
+"""Defects of pictures: each frame spoilt by itself."""

@@ -1,0 +1,1 @@
+"""Defects in time: frames that stand still, come late, jump or flicker."""

@@ -1,0 +1,1 @@
+"""Whether what is done makes a difference, the right one, at once."""

@@ -1,0 +1,1 @@
+"""Whether bodies move as the laws say."""

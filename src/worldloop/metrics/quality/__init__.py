@@ -1,0 +1,1 @@
+"""How good the pictures are, beside the truth and by themselves."""

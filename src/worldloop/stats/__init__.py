@@ -1,6 +1,7 @@
 """Intervals and paired tests: numbers in, numbers out."""
 
 from worldloop.stats.bootstrap import PairedDifference, mean_interval, paired_difference
+from worldloop.stats.correlation import FEWEST, Outcomes, model_correlation
 from worldloop.stats.estimate import Estimate
 from worldloop.stats.navigation import spl
 from worldloop.stats.nested import nested_interval
@@ -10,13 +11,16 @@ from worldloop.stats.trend import spearman_trend
 from worldloop.stats.utility import utility
 
 __all__ = [
+    "FEWEST",
     "Estimate",
+    "Outcomes",
     "PairedBets",
     "PairedDifference",
     "SequentialVerdict",
     "holm",
     "mcnemar_exact",
     "mean_interval",
+    "model_correlation",
     "nested_interval",
     "paired_difference",
     "scene_order",

@@ -74,6 +74,16 @@ def test_oracle_blur_follows_the_plan_but_loses_detail():
         MODELS.create("oracle-blur:sigma=-1")
 
 
+def test_a_share_of_the_actions_may_be_wrong():
+    model, long = MODELS.create("oracle-wrong:share=0.3"), NAVIGATION.plan(["move_forward"] * 500)
+    names = model.plan(query(long)).names
+    assert 0.2 < np.mean([n != "move_forward" for n in names]) < 0.4
+    assert model.card.settings == {"share": 0.3} and not MODELS.create("oracle-wrong").card.settings
+    assert len(set(MODELS.create("oracle-wrong").plan(query(long)).names)) == 2
+    with pytest.raises(InputError, match="share"):
+        MODELS.create("oracle-wrong:share=0")
+
+
 @pytest.mark.parametrize("name", ["oracle", "shuffled", "blind", "oracle-blur", "oracle-wrong"])
 def test_without_a_simulator_they_say_so(name):
     with pytest.raises(ModelError, match="simulate itself"):

@@ -110,14 +110,24 @@ class OracleBlur(_Simulated):
 class OracleWrong(_Simulated):
     """`oracle-wrong`: sharp true frames of other actions than the ones asked for."""
 
-    card = ModelCard(
-        "oracle-wrong", "the simulator under other actions: sharp, wrong", "code", ("simulator",)
-    )
+    def __init__(self, share: float = 1.0) -> None:
+        """`share`: how many of the actions are replaced, above 0 and up to 1 (all of them)."""
+        if not 0 < share <= 1:
+            raise InputError(f"oracle-wrong: share lies above 0 and up to 1, got {share}")
+        self.share = float(share)
+        summary = "the simulator under other actions: sharp, wrong"
+        settings = {} if self.share == 1 else {"share": self.share}
+        self.card = ModelCard("oracle-wrong", summary, "code", ("simulator",), settings=settings)
 
     def plan(self, query: Query) -> Plan:
-        """Every action replaced by another one that moves."""
+        """The asked share of actions replaced, each by another one that moves."""
         rng = np.random.default_rng(derive_seed(query.seed, "wrong"))
-        return _random_plan(query.plan, rng, different=True)
+        wrong = _random_plan(query.plan, rng, different=True)
+        if self.share == 1:
+            return wrong
+        kept = rng.random(len(wrong)) >= self.share
+        actions = zip(query.plan.actions, wrong.actions, kept)
+        return Plan(wrong.vocabulary, tuple(asked if keep else other for asked, other, keep in actions))
 
 
 class Shuffled(_Simulated):

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import pearsonr, spearmanr
 
 from worldloop.core import InputError
-from worldloop.stats import Outcomes, model_correlation
+from worldloop.stats import Outcomes, correlation_gap, model_correlation
 
 
 def models(means, cases, scenes, random, spread=0.3):
@@ -81,3 +81,17 @@ def test_lists_that_do_not_match_are_refused():
         model_correlation(x, x[:2])
     with pytest.raises(InputError, match="finite"):
         model_correlation([Outcomes(np.array([np.nan]), (0,)), *x[:2]], x)
+
+
+def test_the_gap_between_two_correlations_is_told_with_its_own_interval():
+    random = np.random.default_rng(6)
+    truth = random.normal(size=14)
+    y = models(truth, 20, 5, random, 0.1)
+    close, far = models(truth, 20, 5, random, 0.1), models(random.normal(size=14), 20, 5, random, 0.1)
+    gap = correlation_gap(close, far, y, resamples=1000)
+    assert gap.value == pytest.approx(model_correlation(close, y).value - model_correlation(far, y).value)
+    assert gap.low > 0
+    same = correlation_gap(close, close, y, resamples=1000)
+    assert same.value == 0 and same.low <= 0 <= same.high
+    with pytest.raises(InputError, match="three models"):
+        correlation_gap(close[:5], far, y)

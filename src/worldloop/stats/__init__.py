@@ -1,7 +1,7 @@
 """Intervals and paired tests: numbers in, numbers out."""
 
 from worldloop.stats.bootstrap import PairedDifference, mean_interval, paired_difference
-from worldloop.stats.correlation import FEWEST, Outcomes, model_correlation
+from worldloop.stats.correlation import FEWEST, Outcomes, correlation_gap, model_correlation
 from worldloop.stats.estimate import Estimate
 from worldloop.stats.navigation import spl
 from worldloop.stats.nested import nested_interval
@@ -17,6 +17,7 @@ __all__ = [
     "PairedBets",
     "PairedDifference",
     "SequentialVerdict",
+    "correlation_gap",
     "holm",
     "mcnemar_exact",
     "mean_interval",

@@ -47,22 +47,55 @@ def model_correlation(
 
     Raises InputError for fewer than three models, or lists that differ in length.
     """
-    if len(x) != len(y) or len(x) < 3:
-        raise InputError(f"a correlation needs three models or more in both lists, got {len(x)} and {len(y)}")
+    return _estimate([x], y, kind, confidence, resamples, seed)
+
+
+def correlation_gap(
+    first: Sequence[Outcomes],
+    second: Sequence[Outcomes],
+    y: Sequence[Outcomes],
+    kind: Kind = "pearson",
+    confidence: float = 0.95,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Estimate:
+    """How much better `first` goes with `y` than `second` does: the difference of their correlations, in [-2, 2].
+
+    Both are of the same k models, which are redrawn together. Else as `model_correlation`.
+    """
+    return _estimate([first, second], y, kind, confidence, resamples, seed)
+
+
+def _estimate(
+    lists: Sequence[Sequence[Outcomes]],
+    y: Sequence[Outcomes],
+    kind: Kind,
+    confidence: float,
+    resamples: int,
+    seed: int,
+) -> Estimate:
+    """The correlation of the first list with `y`, less that of the second where there is one."""
+    count = len(y)
+    for x in lists:
+        if len(x) != count or count < 3:
+            raise InputError(
+                f"a correlation needs three models or more in both lists, got {len(x)} and {count}"
+            )
     check_confidence(confidence)
-    count, n = len(x), sum(len(o.values) for o in (*x, *y))
-    (x_sums, x_sizes), (y_sums, y_sizes) = _by_scene(x), _by_scene(y)
-    value = float(_correlations(_means(x_sums, x_sizes), _means(y_sums, y_sizes), kind)[0])
+    n = sum(len(o.values) for o in (*lists[0], *y))
+    tables = [_by_scene(x) for x in (*lists, y)]
+    means = [_means(sums, sizes) for sums, sizes in tables]
+    value = float(_less([_correlations(m, means[-1], kind) for m in means[:-1]])[0])
     if np.isnan(value):
         return Estimate(None, None, None, confidence, n, count, METHOD, "the models do not differ")
     random = generator(seed, "model correlation", kind)
     drawn = random.integers(count, size=(resamples, count))
     found = []
-    for sums, sizes in ((x_sums, x_sizes), (y_sums, y_sizes)):
+    for sums, sizes in tables:
         scenes = sums.shape[1]
         weights = random.multinomial(scenes, np.full(scenes, 1 / scenes), size=resamples).astype(np.float64)
         found.append(np.take_along_axis(_means(sums, sizes, weights), drawn, axis=1))
-    sample = _correlations(found[0], found[1], kind)
+    sample = _less([_correlations(m, found[-1], kind) for m in found[:-1]])
     good = np.isfinite(sample)
     if good.mean() < 0.5:
         reason = "most resamples have no order: too few models differ"
@@ -74,6 +107,10 @@ def model_correlation(
     )
     low, high = percentile(sample[good], tail(confidence, count))
     return Estimate(value, low, high, confidence, n, count, METHOD, note)
+
+
+def _less(found: Sequence[np.ndarray]) -> np.ndarray:
+    return found[0] if len(found) == 1 else found[0] - found[1]
 
 
 def _by_scene(rows: Sequence[Outcomes]) -> tuple[np.ndarray, np.ndarray]:

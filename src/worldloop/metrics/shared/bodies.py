@@ -9,7 +9,7 @@ import numpy as np
 from worldloop.envs.tabletop.cameras import Camera
 from worldloop.metrics.clip import Clip
 
-GATE, SOFT = 0.3, 0.4
+GATE, SOFT = 0.2, 0.6
 """Share of a body's own saturation from which a pixel counts for it, and over which it comes to count in full."""
 LEAST = 0.04
 """Share of its largest true area below which a body is not in sight."""

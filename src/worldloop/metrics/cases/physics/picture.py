@@ -12,8 +12,8 @@ from worldloop.envs.house.embree import RayScene
 from worldloop.envs.tabletop.cameras import Camera
 from worldloop.envs.tabletop.looks import table_top
 from worldloop.envs.tabletop.parts import Part, PartsRenderer
-from worldloop.envs.tabletop.shapes import Surface, box, joined, turned
-from worldloop.metrics.cases.physics.stage import Body, Stage
+from worldloop.envs.tabletop.shapes import Surface, box, turned
+from worldloop.metrics.cases.physics.stage import Stage, Triple
 
 SIZE = 128
 """Side of the pictures, pixels."""
@@ -41,18 +41,24 @@ class StageRenderer(PartsRenderer):
 
     def __init__(self, stage: Stage) -> None:
         floor = _floor()
-        parts, albedo = [Part("", *floor, 0, 0)], [(1.0, 1.0, 1.0)]
+        parts, albedo = [Part("", *floor, 0, 0)], [(1.0, 1.0, 1.0), _ROD_COLOUR]
+        rods = [n for n, b in enumerate(stage.bodies) if b.arm]
         for number, body in enumerate(stage.bodies):
-            parts.append(Part(body.name, *_shape(body), len(albedo), number + 1))
-            albedo += [body.colour, _ROD_COLOUR]
+            parts.append(Part(body.name, *_built(body.shape, body.half), len(albedo), number + 1))
+            albedo.append(body.colour)
+        parts += [Part(stage.bodies[n].name, *_rod(stage.bodies[n].arm), 1, 0) for n in rods]
+        self._followed = [*range(len(stage.bodies)), *rods]
+        self._count = len(stage.bodies)
         gloss = np.full(len(albedo), 0.06, np.float32)
         gloss[0] = 0.01
         super().__init__(parts, albedo, gloss, table_top(stage.look), LAMP, SPREAD)
 
     def look(self, poses: np.ndarray, scale: np.ndarray | None = None) -> Observation:
-        """What is seen with the bodies at poses [B,3,4]. scale: [B], by which bodies are drawn larger, resting where they do."""
-        rows = np.concatenate([np.eye(4)[None, :3], poses]).astype(np.float32)
-        sizes = None if scale is None else np.concatenate([[1.0], scale]).astype(np.float32)
+        """What is seen with the bodies at poses [B,3,4]. scale: [B], by which bodies are drawn larger."""
+        rows = np.concatenate([np.eye(4)[None, :3], poses[self._followed]]).astype(np.float32)
+        sizes = np.ones(len(rows), np.float32)
+        if scale is not None:
+            sizes[1 : self._count + 1] = scale
         self.place(rows, sizes)
         frame = self.draw(CAMERA.matrix, SIZE, CAMERA.hfov_deg)
         return Observation(
@@ -70,20 +76,15 @@ def _floor() -> tuple[Surface, RayScene]:
     return surface, RayScene(surface.corners)
 
 
-def _shape(body: Body) -> tuple[Surface, RayScene]:
-    return _built(body.shape, body.half, body.arm)
+@lru_cache(maxsize=64)
+def _built(shape: str, half: Triple) -> tuple[Surface, RayScene]:
+    surface = _ball(half[0]) if shape == "ball" else box([-h for h in half], half, 0.08 * min(half))
+    return surface, RayScene(surface.corners)
 
 
 @lru_cache(maxsize=64)
-def _built(shape: str, half: tuple[float, float, float], arm: float) -> tuple[Surface, RayScene]:
-    if shape == "ball":
-        surface = _ball(half[0])
-    else:
-        surface = box(tuple(-h for h in half), half, 0.08 * min(half))
-    if arm:
-        rod = box((-ROD, -ROD, 0.0), (ROD, ROD, arm))
-        dark = Surface(rod.corners, rod.normals, np.ones_like(rod.paint))
-        surface = joined([surface, dark])
+def _rod(length: float) -> tuple[Surface, RayScene]:
+    surface = box((-ROD, -ROD, 0.0), (ROD, ROD, length))
     return surface, RayScene(surface.corners)
 
 

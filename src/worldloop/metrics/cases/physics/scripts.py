@@ -49,18 +49,18 @@ def _scenery(name: str, half: Triple, position: Triple, tilt_deg: float = 0.0) -
 
 
 def _fall(random: Draw) -> Stage:
-    radius = random.uniform(0.06, 0.085)
-    ball = _ball("ball", radius, _colours(random)[0], random.uniform(-0.4, 0.4), random.uniform(1.1, 1.25))
+    radius = random.uniform(0.075, 0.1)
+    ball = _ball("ball", radius, _colours(random)[0], random.uniform(-0.4, 0.4), random.uniform(1.22, 1.3))
     ball = replace(ball, speed=(random.uniform(-0.25, 0.25), 0.0))
     return Stage(
-        "gravity", (ball,), (Touch("ball", "floor", bounce=0.2),), random.uniform(7.0, 11.0), 24,
+        "gravity", (ball,), (Touch("ball", "floor", bounce=0.2),), random.uniform(7.0, 10.0), 24,
         prompt="A ball falls onto the floor.", changes=("gravity",),
     )  # fmt: skip
 
 
 def _throw(random: Draw) -> Stage:
     gravity, height = random.uniform(7.5, 12.0), random.uniform(0.6, 0.85)
-    ball = _ball("ball", random.uniform(0.06, 0.08), _colours(random)[0], random.uniform(-0.7, -0.6), 0.3)
+    ball = _ball("ball", random.uniform(0.075, 0.095), _colours(random)[0], random.uniform(-0.65, -0.55), 0.3)
     ball = replace(ball, speed=(random.uniform(0.9, 1.2), math.sqrt(2 * gravity * height)))
     return Stage(
         "gravity", (ball,), (Touch("ball", "floor", bounce=0.2),), gravity, 24,
@@ -69,7 +69,7 @@ def _throw(random: Draw) -> Stage:
 
 
 def _slide(random: Draw) -> Stage:
-    half = random.uniform(0.06, 0.085)
+    half = random.uniform(0.07, 0.095)
     friction, way = random.uniform(0.15, 0.3), random.uniform(0.75, 1.05)
     block = _block("block", half, _colours(random)[0], random.uniform(-0.7, -0.6), half)
     block = replace(block, speed=(math.sqrt(2 * friction * 9.81 * way),))
@@ -80,7 +80,7 @@ def _slide(random: Draw) -> Stage:
 
 
 def _ramp(random: Draw) -> Stage:
-    tilt, pull, half = random.uniform(18, 27), random.uniform(0.75, 1.1), random.uniform(0.055, 0.07)
+    tilt, pull, half = random.uniform(18, 27), random.uniform(0.75, 1.1), random.uniform(0.065, 0.08)
     turn = math.radians(tilt)
     friction = math.tan(turn) - pull / (9.81 * math.cos(turn))
     along, up = (math.cos(turn), -math.sin(turn)), (math.sin(turn), math.cos(turn))
@@ -97,7 +97,7 @@ def _ramp(random: Draw) -> Stage:
 
 
 def _bounce(random: Draw) -> Stage:
-    radius = random.uniform(0.06, 0.085)
+    radius = random.uniform(0.075, 0.1)
     ball = _ball("ball", radius, _colours(random)[0], random.uniform(-0.5, -0.3), random.uniform(0.95, 1.15))
     ball = replace(ball, speed=(random.uniform(0.2, 0.45), 0.0))
     return Stage(
@@ -107,7 +107,7 @@ def _bounce(random: Draw) -> Stage:
 
 
 def _collide(random: Draw) -> Stage:
-    near, far, (first, second) = random.uniform(0.06, 0.075), random.uniform(0.07, 0.085), _colours(random)
+    near, far, (first, second) = random.uniform(0.07, 0.085), random.uniform(0.08, 0.095), _colours(random)
     struck = _ball("second ball", far, second, random.uniform(-0.1, 0.0), far)
     moving = _ball("first ball", near, first, -0.68, near, random.uniform(0.85, 1.0))
     bodies = tuple(replace(b, mass=1000 * b.half[0] ** 3) for b in (moving, struck))
@@ -122,9 +122,9 @@ def _collide(random: Draw) -> Stage:
 
 
 def _behind(random: Draw) -> Stage:
-    radius = random.uniform(0.06, 0.085)
+    radius = random.uniform(0.075, 0.1)
     ball = _ball("ball", radius, _colours(random)[0], -0.72, radius, random.uniform(0.88, 0.96))
-    high, wide = random.uniform(0.2, 0.3), random.uniform(0.13, 0.17)
+    high, wide = random.uniform(0.24, 0.32), random.uniform(0.16, 0.19)
     screen = _scenery("screen", (wide, 0.01, high), (random.uniform(-0.06, 0.04), -0.35, high))
     return Stage(
         "permanence", (ball, screen), (Touch("ball", "floor"),), steps=34, changes=("vanish",),
@@ -133,12 +133,12 @@ def _behind(random: Draw) -> Stage:
 
 
 def _screen(random: Draw) -> Stage:
-    half, (colour, _) = random.uniform(0.06, 0.085), _colours(random)
+    half, (colour, _) = random.uniform(0.07, 0.095), _colours(random)
     if random.random() < 0.5:
         body = _ball("body", half, colour, random.uniform(-0.1, 0.15), half)
     else:
         body = _block("body", half, colour, random.uniform(-0.1, 0.15), half)
-    high, wide = random.uniform(0.2, 0.28), random.uniform(0.15, 0.18)
+    high, wide = random.uniform(0.24, 0.3), random.uniform(0.17, 0.2)
     screen = replace(
         _scenery("screen", (wide, 0.01, high), (-0.68, -0.35, high + 0.005)), free=("x",),
         speed=(random.uniform(0.85, 0.95),), lift=1.0,
@@ -165,7 +165,7 @@ def _approach(random: Draw) -> Stage:
 
 
 def _ledge(random: Draw) -> Stage:
-    half, high, (first, second) = random.uniform(0.06, 0.075), random.uniform(0.22, 0.28), _colours(random)
+    half, high, (first, second) = random.uniform(0.065, 0.08), random.uniform(0.22, 0.28), _colours(random)
     edge = random.uniform(-0.28, -0.2)
     pushed = _block("pushed block", half, first, edge - 0.34, 2 * high + half, random.uniform(1.0, 1.2))
     standing = _block("standing block", half, second, 0.55, 2 * high + half)
@@ -184,7 +184,7 @@ def _ledge(random: Draw) -> Stage:
 
 
 def _pendulum(random: Draw) -> Stage:
-    arm, radius, top = random.uniform(0.4, 0.65), random.uniform(0.06, 0.08), 1.2
+    arm, radius, top = random.uniform(0.4, 0.65), random.uniform(0.075, 0.1), 1.2
     half = (radius,) * 3
     ball = Body(
         "ball", "ball", half, _colours(random)[0], (0.0, 0.0, top - arm), random.uniform(26, 40), ("swing",), (0.0,),

@@ -12,8 +12,9 @@ from worldloop.metrics.cases.physics.picture import CAMERA, SIZE
 from worldloop.metrics.cases.physics.stage import FPS, Motion, Stage
 from worldloop.metrics.shared.bodies import lift, reference
 
-HIDDEN, BACK = 0.02, 0.9
-"""Shares of a body's largest visible area below which it is out of sight, and from which it is wholly back."""
+HIDDEN, SEEN, BACK = 0.02, 0.25, 0.9
+"""Shares of a body's largest visible area: below the first it is out of sight, from the second on it has a place in the picture,
+and from the third on it is wholly back."""
 
 
 def law_of(stage: Stage, motion: Motion, frames: np.ndarray, segmentation: np.ndarray) -> dict[str, Any]:
@@ -22,7 +23,7 @@ def law_of(stage: Stage, motion: Motion, frames: np.ndarray, segmentation: np.nd
     `name`; `fps`; `camera` (a `Camera`); `bodies`, a list with for each `name`, `half` (metres), `mass` (kg), `chroma`
     (its colour as in `shared.bodies`), `area` (pixels, the largest in the clip) and `plane` (y in metres of the upright
     plane in which its visible middle moves); `constants` by name; `tracks` with `metres` float64 [T+1,B,3], `pixels` float64
-    [T+1,B,2] (of what is seen; NaN where it is hidden) and `area` float64 [T+1,B].
+    [T+1,B,2] (of what is seen; NaN where that is too little) and `area` float64 [T+1,B].
     """
     which = stage.tracked
     inside = np.stack([segmentation == b + 1 for b in which], axis=1)  # t b h w
@@ -31,7 +32,7 @@ def law_of(stage: Stage, motion: Motion, frames: np.ndarray, segmentation: np.nd
     grid = np.arange(SIZE) + 0.5
     with np.errstate(invalid="ignore"):
         pixels = np.stack([inside.sum(axis=2) @ grid, inside.sum(axis=3) @ grid], axis=-1) / area[..., None]
-    pixels[area < HIDDEN * largest] = np.nan
+    pixels[area < SEEN * largest] = np.nan
     metres = motion.poses[:, which][..., 3]
     bodies = [
         {
@@ -72,8 +73,9 @@ def _gravity(stage: Stage, motion: Motion, seen: np.ndarray) -> dict[str, Any]:
 
 def _airborne(stage: Stage, motion: Motion) -> int:
     """How many moments, the present one included, come before the ball meets the floor."""
-    low = motion.track(0)[:, 2] < stage.bodies[0].half[0] + 0.005
-    return int(low.argmax()) if low.any() else len(low)
+    gained = np.diff(motion.speeds[:, 0, 2]) + stage.gravity / FPS
+    met = gained > 0.1 * stage.gravity / FPS
+    return 1 + int(met.argmax()) if met.any() else len(motion.poses)
 
 
 def _friction(stage: Stage, motion: Motion, seen: np.ndarray) -> dict[str, Any]:
@@ -84,22 +86,15 @@ def _incline(stage: Stage, motion: Motion, seen: np.ndarray) -> dict[str, Any]:
     turn, friction = math.radians(stage.bodies[0].tilt_deg), stage.touches[0].friction
     pull = stage.gravity * (abs(math.sin(turn)) - friction * math.cos(turn))
     side = math.copysign(1.0, turn)
-    return {
-        "acceleration": pull,
-        "direction": (side * math.cos(turn), -abs(math.sin(turn))),
-    }
+    return {"acceleration": pull, "direction": (side * math.cos(turn), -abs(math.sin(turn)))}
 
 
 def _restitution(stage: Stage, motion: Motion, seen: np.ndarray) -> dict[str, Any]:
     ground = stage.bodies[0].half[0]
     height = motion.track(0)[:, 2] - ground + motion.speeds[:, 0, 2] ** 2 / (2 * stage.gravity)
     hit = _airborne(stage, motion)
-    again = height[min(hit + 2, len(height) - 1)]
-    return {
-        "restitution": math.sqrt(again / height[0]),
-        "ground": ground,
-        "height": float(height[0]),
-    }
+    again = height[min(hit + 1, len(height) - 1)]  # a frame later: the contact itself takes a little
+    return {"restitution": math.sqrt(again / height[0]), "ground": ground, "height": float(height[0])}
 
 
 def _momentum(stage: Stage, motion: Motion, seen: np.ndarray) -> dict[str, Any]:

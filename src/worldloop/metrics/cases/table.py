@@ -18,14 +18,14 @@ from worldloop.envs.tabletop.recovery import facts_of
 from worldloop.envs.tabletop.world import TabletopSimulator, TabletopWorld, gripper_pose
 from worldloop.metrics.cases.case import Case, CaseSpec
 from worldloop.metrics.clip import Clip
-from worldloop.metrics.shared.bodies import reference
+from worldloop.metrics.shared.bodies import chroma, coverage, find, reference
 
 SCRIPTS = tuple(PHASES)
 """What the arm does: the families of layouts."""
 HISTORY = 3
 """Observations before the plan: the arm moves a little."""
-SEEN = 12
-"""Pixels below which a thing is out of sight."""
+SEEN = 0.25
+"""Share of its largest visible area from which a thing has a place in the picture."""
 FIRST_THING = 2
 """Instance id of the first thing; the arm is 1."""
 
@@ -52,12 +52,12 @@ def build_table(spec: CaseSpec) -> Case:
         command = _held(world.physics, history[-1])
         command[:3] += random.uniform((-0.02, -0.05, -0.05), (0.03, 0.05, 0.0))
         actions.append(_bounded(world, command))
-        history.append(world.step(world.vocabulary.plan(actions[-1:]).actions[0]))
+        history.append(world.step(_plan(world.mode, actions[-1:]).actions[0]))
     simulator, layout, now = world.simulator(), world.layout, history[-1]
     commands = _script(world)
-    plan = world.vocabulary.plan(commands)
+    plan = _plan(world.mode, commands)
     held = _bounded(world, _held(world.physics, now))
-    still = world.vocabulary.plan([held] * len(plan))
+    still = _plan(world.mode, [held] * len(plan))
     seen, idle = simulator.rollout(plan), _stacked("rgb", simulator.rollout(still))
     every = (now, *seen)
     frames, segmentation = _stacked("rgb", every), _stacked("segmentation", every)
@@ -73,7 +73,7 @@ def build_table(spec: CaseSpec) -> Case:
         twin_truth=idle,
         law=_law(simulator, plan, frames, segmentation, _stacked("depth", every)),
     )
-    query = Query(tuple(history), world.vocabulary.plan(actions).actions, plan, spec.seed, simulator)
+    query = Query(tuple(history), _plan(world.mode, actions).actions, plan, spec.seed, simulator)
     other = partial(_other, simulator, commands, held)
     return Case(spec, query, truth, still, layout.text, other)
 
@@ -96,6 +96,10 @@ def _held(physics: Physics, now: Observation) -> np.ndarray:
     return command
 
 
+def _plan(mode: str, commands: Sequence[np.ndarray] | np.ndarray) -> Plan:
+    return vocabulary_of(mode).plan([tuple(map(float, c)) for c in commands])
+
+
 def _bounded(world: TabletopWorld, commands: np.ndarray) -> np.ndarray:
     return np.clip(commands, world.vocabulary.low, world.vocabulary.high)
 
@@ -103,27 +107,24 @@ def _bounded(world: TabletopWorld, commands: np.ndarray) -> np.ndarray:
 def _law(
     simulator: TabletopSimulator, plan: Plan, frames: np.ndarray, segmentation: np.ndarray, depth: np.ndarray
 ) -> dict[str, Any]:
-    """As the law of a physics test, without constants: the things are its bodies, and `tracks` has their true `depth` too."""
-    layout = simulator.layout
-    inside = np.stack([segmentation == FIRST_THING + n for n in range(len(layout.things))], axis=1)  # t b h w
-    area = inside.sum(axis=(2, 3)).astype(float)
-    height, width = segmentation.shape[1:]
-    with np.errstate(invalid="ignore"):
-        pixels = np.stack(
-            [
-                inside.sum(axis=2) @ (np.arange(width) + 0.5),
-                inside.sum(axis=3) @ (np.arange(height) + 0.5),
-            ],
-            axis=-1,
-        ) / area[..., None]  # fmt: skip
-        far = np.einsum("tbhw,thw->tb", inside, depth) / area
-    pixels[area < SEEN], far[area < SEEN] = np.nan, np.nan
-    bodies = [
-        {"name": t.name, "chroma": reference(frames, inside[:, n]), "area": float(area[:, n].max())}
-        for n, t in enumerate(layout.things)
-    ]
-    metres = _places(simulator, plan, layout)
-    tracks = {"metres": metres, "pixels": pixels, "area": area, "depth": far}
+    """As the law of a physics test, without constants: the things are its bodies, and `tracks` has their true `depth` too.
+
+    Places in the picture are where a thing's colour is seen in the truth: a pressed button is dark, and has none.
+    """
+    layout, planes = simulator.layout, chroma(frames)
+    bodies, pixels, area, far = list[dict[str, Any]](), [], [], []
+    for number, thing in enumerate(layout.things):
+        inside = segmentation == FIRST_THING + number
+        colour = reference(frames[:1], inside[:1])
+        shown = np.where(inside, coverage(planes, colour), np.float32(0))
+        middle, size = find(shown, 0.0)
+        middle[size < max(SEEN * size.max(), 4.0)] = np.nan
+        bodies.append({"name": thing.name, "chroma": colour, "area": float(size.max())})
+        pixels.append(middle)
+        area.append(size)
+        far.append((depth * shown).sum(axis=(1, 2)) / np.maximum(size, 1e-9))
+    tracks = {name: np.stack(v, axis=1) for name, v in (("pixels", pixels), ("area", area), ("depth", far))}
+    tracks["metres"] = _places(simulator, plan, layout)
     return {"name": "table", "fps": 1.0, "camera": THIRD, "bodies": bodies, "constants": {}, "tracks": tracks}
 
 
@@ -144,7 +145,7 @@ def _other(
     """The plan carried out in part: with `step`, each command goes only a share of the way from where the hand was."""
     if change != "step":
         raise InputError(f"a table cannot be changed in {change!r}; it can in step")
-    return simulator.rollout(vocabulary_of(simulator.mode).plan(commands + strength * (held - commands)))
+    return simulator.rollout(_plan(simulator.mode, commands + strength * (held - commands)))
 
 
 def _stacked(name: str, seen: Sequence[Observation]) -> np.ndarray:

@@ -39,9 +39,7 @@ def _ball(name: str, radius: float, colour: Triple, x: float, z: float, *speed: 
 
 
 def _block(name: str, half: float, colour: Triple, x: float, z: float, *speed: float) -> Body:
-    return Body(
-        name, "block", (half,) * 3, colour, (x, 0.0, z), free=("x", "z", "turn"), speed=speed
-    )
+    return Body(name, "block", (half,) * 3, colour, (x, 0.0, z), free=("x", "z", "turn"), speed=speed)
 
 
 def _scenery(name: str, half: Triple, position: Triple, tilt_deg: float = 0.0) -> Body:

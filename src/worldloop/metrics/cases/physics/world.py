@@ -34,7 +34,9 @@ class StageSimulator:
     def rollout(self, plan: Plan) -> tuple[Observation, ...]:
         """What is seen after each action; InputError for a plan of another vocabulary than `WAIT`."""
         if plan.vocabulary != WAIT:
-            raise InputError(f"nothing can be done on this stage but wait; the plan is of {plan.vocabulary.name!r}")
+            raise InputError(
+                f"nothing can be done on this stage but wait; the plan is of {plan.vocabulary.name!r}"
+            )
         return self.changed("", 0.0, len(plan))
 
     def changed(

@@ -192,7 +192,8 @@ def size_error(clip: Clip) -> float:
     """Does a body that comes nearer or goes away keep its size
 
     sum |l' - l| / sum (|l'| + |l|) over the frames, l = log of the square root of the body's area relative to the start: how much larger or
-    smaller it looks. Cannot see where it is. A body whose picture stays as it is does not keep its size: 1.
+    smaller it looks. Cannot see where it is, and blur lets small bodies look smaller still. A body whose picture stays as it is does not keep
+    its size: 1.
     """
     area, true = body_tracks(clip).area[:, 0], clip.law["tracks"]["area"][:, 0]
     if area[0] <= 0:

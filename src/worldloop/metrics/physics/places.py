@@ -50,7 +50,8 @@ def state_error(clip: Clip) -> float:
     """How far from their true places are the bodies
 
     Mean distance, over the steps and bodies that are truly in sight, between the middle of what is seen of a body and the true
-    one; the picture's diagonal where a body is not found. Cannot see turns, nor a body in two places at once.
+    one; the picture's diagonal where a body is not found. Cannot see turns, nor a body in two places at once, and a frozen video
+    is right about bodies that rest: the motion scores beside it are not deceived.
     """
     true = clip.law["tracks"]["pixels"][1:]
     apart = np.linalg.norm(body_tracks(clip).pixels[1:] - true, axis=2)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import NamedTuple
 
 import numpy as np
 
-from worldloop.core import InputError
-from worldloop.envs.house import shading
-from worldloop.envs.house.embree import MovingScene, RayScene
-from worldloop.envs.house.render import Frame, RayTable, pinhole_rays, smooth_edges
+from worldloop.envs.house.embree import RayScene
 from worldloop.envs.tabletop import kernels
 from worldloop.envs.tabletop.layout import Layout
 from worldloop.envs.tabletop.looks import look_of, table_top
+from worldloop.envs.tabletop.parts import Part, PartsRenderer
 from worldloop.envs.tabletop.physics import Physics
 from worldloop.envs.tabletop.shapes import ARM_PAINT, Surface, arm_surfaces, box, thing_surfaces
 
@@ -23,16 +20,6 @@ LAMP, SPREAD = (0.75, 0.75, 1.5), 0.09
 _FLOOR, _DARK = 1, 2
 _ARM = 3
 """First material of the arm; 0 is the table, then floor and dark parts; things follow the arm."""
-
-
-class _Part(NamedTuple):
-    """What moves as one."""
-
-    body: str
-    surface: Surface
-    rays: RayScene
-    first_paint: int
-    id: int
 
 
 @cache
@@ -53,12 +40,12 @@ def _thing(kind: str) -> tuple[tuple[str, Surface, RayScene], ...]:
     return tuple((part, s, RayScene(s.corners)) for part, s in thing_surfaces(kind))
 
 
-class TableRenderer:
+class TableRenderer(PartsRenderer):
     """Draws the states of one layout. Not for sharing between threads; what is costly is shared by all."""
 
     def __init__(self, layout: Layout) -> None:
-        parts = [_Part("", s, r, m, 0) for s, m, r in _static()]
-        parts += [_Part(n, s, r, _ARM, ROBOT_ID) for n, s, r in _arm()]
+        parts = [Part("", s, r, m, 0) for s, m, r in _static()]
+        parts += [Part(n, s, r, _ARM, ROBOT_ID) for n, s, r in _arm()]
         look, albedo = (
             look_of(layout.split),
             [(1.0, 1.0, 1.0), (0.42, 0.43, 0.45), (0.16, 0.16, 0.17), *ARM_PAINT],
@@ -66,23 +53,13 @@ class TableRenderer:
         for number, thing in enumerate(layout.things):
             for suffix, surface, rays in _thing(thing.kind):
                 # Dark parts of a thing have a material of their own after its colour.
-                parts.append(_Part(f"thing{number}{suffix}", surface, rays, len(albedo), number + 2))
+                parts.append(Part(f"thing{number}{suffix}", surface, rays, len(albedo), number + 2))
             albedo += [look.shade(thing.colour), albedo[_DARK]]
-        self._parts = parts
-        self._scene = MovingScene([p.rays for p in parts])
-        self._calls = self._scene.calls()
-        self._offsets = np.cumsum([0, *(len(p.surface.corners) for p in parts[:-1])]).astype(np.int32)
-        self._ids = np.array([p.id for p in parts], np.int32)
-        self._normals = np.concatenate([p.surface.normals for p in parts])
-        self._paint = np.concatenate([p.surface.paint + p.first_paint for p in parts]).astype(np.int32)
-        self._albedo = (np.array(albedo) ** 2.2).astype(np.float32)
+        gloss = np.full(len(albedo), 0.10, np.float32)
+        gloss[:_ARM] = 0.02, 0.0, 0.05
+        gloss[_ARM : _ARM + len(ARM_PAINT)] = 0.22
+        super().__init__(parts, albedo, gloss, table_top(layout.split), LAMP, SPREAD)
         self._lit = self._albedo.copy()
-        self._gloss = np.full(len(albedo), 0.10, np.float32)
-        self._gloss[:_ARM] = 0.02, 0.0, 0.05
-        self._gloss[_ARM : _ARM + len(ARM_PAINT)] = 0.22
-        self._texture = ((table_top(layout.split) / 255.0) ** 2.2).astype(np.float32)
-        self._tone = shading.tone_curve()
-        self._rows = np.tile(np.eye(4, dtype=np.float32)[:3], (len(parts), 1, 1))
 
     def move(self, physics: Physics) -> None:
         """Put every part where the physics has it now; a button that was pressed is dark."""
@@ -93,38 +70,4 @@ class TableRenderer:
         for i, part in enumerate(self._parts):
             if part.body:
                 self._rows[i] = physics.body_pose(part.body)[:3]
-        self._scene.move(self._rows)
-
-    def draw(
-        self, pose: np.ndarray, size: int = 128, hfov_deg: float = 42.0, antialias: bool = True
-    ) -> Frame:
-        """The picture from a camera at `pose` [4,4]; depth in metres along the optical axis, ids as above.
-
-        antialias: average four rays where parts or materials meet; depth and ids stay unfiltered.
-        """
-        if not 8 <= size <= 2048 or not 1 <= hfov_deg <= 170:
-            raise InputError(f"cannot draw {size} pixels with a field of view of {hfov_deg} degrees")
-        table = pinhole_rays(size, size, float(hfov_deg))
-        frame, labels = self._trace(table, pose)
-        if antialias:
-            smooth_edges(frame, labels, table, lambda fine: self._trace(fine, pose, 0)[0].rgb)
-        return frame
-
-    def _trace(self, table: RayTable, pose: np.ndarray, reach: int = 1) -> tuple[Frame, np.ndarray]:
-        shape = table.shape
-        plain, lit, rgb = (np.empty((*shape, 3), t) for t in (np.float32, np.float32, np.uint8))
-        seen, depth = np.empty(shape, np.float32), np.empty(shape, np.float32)
-        ids, labels = np.empty(shape, np.int32), np.empty(shape, np.int32)
-        flat = (
-            plain.reshape(-1, 3),
-            lit.reshape(-1, 3),
-            *(x.reshape(-1) for x in (seen, depth, ids, labels)),
-        )
-        kernels.draw(
-            self._calls, table.directions, table.pixels, np.ascontiguousarray(pose[:3], np.float32),
-            np.ascontiguousarray(self._rows[:, :, :3]), self._offsets, self._ids, self._normals, self._paint,
-            self._albedo, self._gloss, self._texture, np.float32(2.0), np.array(LAMP, np.float32),
-            np.float32(SPREAD), shape[1], *flat,
-        )  # fmt: skip
-        kernels.develop(plain, lit, seen, labels, reach, self._tone, rgb)
-        return Frame(rgb, depth, ids), labels
+        self.place(self._rows)

@@ -1,0 +1,1 @@
+"""What several metrics read: computed once for each clip, by `Clip.once`."""

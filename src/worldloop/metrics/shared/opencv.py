@@ -1,0 +1,16 @@
+"""OpenCV, where it is installed."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from worldloop.core.errors import MissingExtraError
+
+
+def opencv() -> Any:
+    """The module `cv2`; MissingExtraError without it."""
+    try:
+        return importlib.import_module("cv2")
+    except ImportError as error:
+        raise MissingExtraError("scoring pictures", "metrics") from error

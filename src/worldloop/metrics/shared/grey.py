@@ -10,7 +10,7 @@ from worldloop.core import InputError
 from worldloop.metrics.clip import Array, Clip
 from worldloop.metrics.shared.opencv import opencv
 
-LUMINANCE = (0.2126, 0.7152, 0.0722)
+LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 """Shares of linear red, green and blue in luminance (Rec. 709, the primaries of sRGB)."""
 
 

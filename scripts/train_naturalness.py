@@ -17,7 +17,7 @@ from worldloop.training.naturalness import NaturalnessConfig, fit_naturalness
 def main() -> None:
     """Write the reference with its card."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--houses", type=int, default=36)
+    parser.add_argument("--houses", type=int, default=27)
     parser.add_argument("--views", type=int, default=NaturalnessConfig.views)
     parser.add_argument("--tables", type=int, default=NaturalnessConfig.tables)
     parser.add_argument("--out", type=Path, default=shipped_reference_path())

@@ -21,9 +21,9 @@ from worldloop.metrics.shared.mscn import FEATURES, Reference, mscn_features
 class NaturalnessConfig:
     """Settings of the fit."""
 
-    views: int = 40
+    views: int = 30
     """Of each house."""
-    tables: int = 400
+    tables: int = 250
     """Views of tables, each of a layout of its own."""
     size: int = 128
     """Pixels of a side."""

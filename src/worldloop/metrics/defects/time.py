@@ -10,10 +10,12 @@ from worldloop.core import InputError
 from worldloop.metrics.cases.case import Case
 from worldloop.metrics.clip import Array, Clip
 from worldloop.metrics.defects.defect import defect
-from worldloop.metrics.defects.picture import BLUR, blurred, lit, spoilt
+from worldloop.metrics.defects.picture import SIDE, blurred, lit, ramp, spoilt
 
 LATE = 4
 """Steps by which frames lag at full strength."""
+FADED = 4.0
+"""Pixels of blur at the end of a clip that fades out, at full strength, for 128 pixels across."""
 DIM = 1.0
 """Stops between bright and dark frames at full strength."""
 WANDER = 6
@@ -58,10 +60,10 @@ def flicker(case: Case, strength: float) -> Clip:
 
 @defect("fade-out")
 def fade_out(case: Case, strength: float) -> Clip:
-    """Frames blur more and more."""
+    """Frames blur more and more after the first quarter."""
 
     def spoil(frames: Array) -> Array:
-        return blurred(frames, 2 * BLUR * strength * np.arange(len(frames)) / len(frames))
+        return blurred(frames, FADED * frames.shape[2] / SIDE * strength * np.clip((4 * ramp(len(frames)) - 1) / 3, 0, 1))
 
     return spoilt(case, strength, spoil)
 
@@ -75,7 +77,7 @@ def restless(case: Case, strength: float) -> Clip:
     truth = case.truth
     if truth.twin is None:
         raise InputError(f"in {case.spec.id} one cannot do nothing; choose another case")
-    reach = WANDER * truth.twin.shape[2] / 128 * strength
+    reach = WANDER * truth.twin.shape[2] / SIDE * strength
     by = np.rint(reach * np.sin(np.arange(1, len(truth.twin) + 1))).astype(int)
     return replace(truth, twin=np.stack([np.roll(f, b, axis=1) for f, b in zip(truth.twin, by)]), kept={})
 

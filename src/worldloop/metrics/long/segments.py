@@ -25,8 +25,8 @@ SEGMENTS = 8
     source="own; |Q(first quarter) - Q(last quarter)| with Q = mscn_naturalness",
     needs=(),
     reacts=("fade-out",),
-    ignores=("mirror", "restless"),
-    tolerance=0.3,
+    ignores=("mirror", "colour-drift", "exposure-drift", "restless"),
+    tolerance=0.1,
 )
 def start_end_contrast(clip: Clip) -> float:
     """Change of picture quality from the first to the last quarter.

@@ -25,14 +25,14 @@ LEAST = 128
     source="own reference on the features of NIQE (Mittal et al., IEEE SPL 2013); not NIQE",
     needs=(),
     reacts=("blur", "noise", "jpeg", "fade-out"),
-    ignores=("mirror", "freeze", "restless"),
-    tolerance=0.3,
+    ignores=("mirror", "freeze", "shift", "colour-drift", "exposure-drift", "flicker", "restless"),
+    tolerance=0.1,
 )
 def mscn_naturalness(clip: Clip) -> float:
     """How unusual the local contrasts are for a picture of worldloop's worlds.
 
     Mean over frames of the distance of 36 statistics of normalised brightness from those of training houses and
-    tables, in deviations: about 1 is usual. For pictures from elsewhere (photographs) only differences between clips mean
+    tables, in deviations: the test houses have about 0.5. For pictures from elsewhere (photographs) only differences between clips mean
     something. Cannot see what is shown, nor whether it moves: a frozen clip scores well, which `psnr` catches.
     """
     return float(naturalness(clip, "frames").mean())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -33,12 +32,16 @@ def psnr_steps(clip: Clip, whose: Whose = "frames") -> Array:
 
 def ssim_steps(clip: Clip, whose: Whose = "frames") -> Array:
     """SSIM to the truth by step, float64 [T] in -1..1."""
-    return clip.once(("ssim", whose), lambda: _grey(clip, whose, ssim))
+    return _ssim(clip, whose)[0]
 
 
 def ms_ssim_steps(clip: Clip, whose: Whose = "frames") -> Array:
     """MS-SSIM to the truth by step, float64 [T] in 0..1."""
-    return clip.once(("ms-ssim", whose), lambda: _grey(clip, whose, ms_ssim))
+
+    def compute() -> Array:
+        return ms_ssim(*_grey(clip, whose), structure=_ssim(clip, whose)[1])
+
+    return clip.once(("ms-ssim", whose), compute)
 
 
 def st_lpips_steps(clip: Clip, whose: Whose = "frames") -> Array:
@@ -61,9 +64,13 @@ def _st_lpips(clip: Clip) -> dict[str, Array]:
     return {name: np.concatenate(parts).astype(np.float64) for name, parts in found.items() if parts}
 
 
-def _grey(clip: Clip, whose: Whose, compare: Callable[[Array, Array], Array]) -> Array:
+def _ssim(clip: Clip, whose: Whose) -> tuple[Array, Array]:
+    return clip.once(("ssim", whose), lambda: ssim(*_grey(clip, whose)))
+
+
+def _grey(clip: Clip, whose: Whose) -> tuple[Array, Array]:
     shown, truth = grey_of(clip, whose), grey_of(clip, "truth")
-    return compare(np.broadcast_to(shown, truth.shape), truth)
+    return np.broadcast_to(shown, truth.shape), truth
 
 
 def _shown(clip: Clip, whose: Whose) -> Array:

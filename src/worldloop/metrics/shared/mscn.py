@@ -47,7 +47,7 @@ def mscn_features(pictures: Array) -> Array:
 
 
 def naturalness(clip: Clip, name: str) -> Array:
-    """Distance of each picture of `frames`, `truth` or `start` from the usual, float64 [T]; about 1 is usual."""
+    """Distance of each picture of `frames`, `truth` or `start` from the usual, float64 [T]; about 0.5 is usual."""
     found: Array = clip.once(
         ("mscn", name), lambda: shipped_reference().distance(mscn_features(grey_of(clip, name)))
     )
@@ -130,8 +130,7 @@ def _describe(picture: Array) -> Array:
         ):
             product = cv2.multiply(np.ascontiguousarray(a), np.ascontiguousarray(b))
             shape, left, right = _asymmetric(product)
-            mean = float(product.mean(dtype=np.float64))
-            numbers += [shape, mean, np.log(left**2 + FLOOR), np.log(right**2 + FLOOR)]
+            numbers += [shape, cv2.mean(product)[0], np.log(left**2 + FLOOR), np.log(right**2 + FLOOR)]
     return np.array(numbers)
 
 
@@ -152,7 +151,7 @@ def _asymmetric(values: Array) -> tuple[float, float, float]:
     cv2, count = opencv(), values.size
     negative, magnitude = np.minimum(values, 0), float(cv2.norm(values, cv2.NORM_L1)) / count
     whole, low = float(cv2.norm(values, cv2.NORM_L2SQR)), float(cv2.norm(negative, cv2.NORM_L2SQR))
-    below, above = int(np.count_nonzero(negative)), int(np.count_nonzero(values > 0))
+    below, above = np.count_nonzero(values < 0), np.count_nonzero(values > 0)
     left = np.sqrt(low / max(below, 1))
     right = np.sqrt(max(whole - low, 0.0) / max(above, 1))
     if not whole:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from typing import Any
 
 from worldloop.core.errors import MissingExtraError
 
 
+@functools.cache
 def opencv() -> Any:
     """The module `cv2`; MissingExtraError without it."""
     try:

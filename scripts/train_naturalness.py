@@ -25,7 +25,11 @@ def main() -> None:
     config = NaturalnessConfig(views=options.views, tables=options.tables)
     reference = fit_naturalness(scene_ids("train", count=options.houses), config)
     reference.save(options.out, {"houses": options.houses, **asdict(config)})
-    print(json.dumps({"worlds": reference.worlds, "condition": float(np.linalg.cond(reference.covariances).max())}))
+    print(
+        json.dumps(
+            {"worlds": reference.worlds, "condition": float(np.linalg.cond(reference.covariances).max())}
+        )
+    )
 
 
 if __name__ == "__main__":

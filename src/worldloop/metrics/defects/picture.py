@@ -61,9 +61,7 @@ def _pixels(frames: Array, length: float) -> float:
 @defect("blur")
 def blur(case: Case, strength: float) -> Clip:
     """Every frame is blurred."""
-    return spoilt(
-        case, strength, lambda f: blurred(f, np.full(len(f), _pixels(f, BLUR * strength)))
-    )
+    return spoilt(case, strength, lambda f: blurred(f, np.full(len(f), _pixels(f, BLUR * strength))))
 
 
 @defect("noise")
@@ -128,7 +126,9 @@ def shift(case: Case, strength: float) -> Clip:
 
     def spoil(frames: Array) -> Array:
         by = round(_pixels(frames, SHIFT * strength))
-        return np.concatenate([np.repeat(frames[:, :, :1], by, axis=2), frames[:, :, : frames.shape[2] - by]], 2)
+        return np.concatenate(
+            [np.repeat(frames[:, :, :1], by, axis=2), frames[:, :, : frames.shape[2] - by]], 2
+        )
 
     return spoilt(case, strength, spoil)
 
@@ -141,7 +141,9 @@ def vanish(case: Case, strength: float) -> Clip:
     """
     cv2, truth, simulator = opencv(), case.truth, case.query.simulator
     if truth.segmentation is None or not isinstance(simulator, HouseSimulator):
-        raise InputError("a thing vanishes where the truth knows which pixels are its own, as in cases of houses")
+        raise InputError(
+            "a thing vanishes where the truth knows which pixels are its own, as in cases of houses"
+        )
     if not strength:
         return replace(truth, kept={})
     seen = truth.segmentation[1:]

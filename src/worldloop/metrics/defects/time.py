@@ -63,7 +63,9 @@ def fade_out(case: Case, strength: float) -> Clip:
     """Frames blur more and more after the first quarter."""
 
     def spoil(frames: Array) -> Array:
-        return blurred(frames, FADED * frames.shape[2] / SIDE * strength * np.clip((4 * ramp(len(frames)) - 1) / 3, 0, 1))
+        return blurred(
+            frames, FADED * frames.shape[2] / SIDE * strength * np.clip((4 * ramp(len(frames)) - 1) / 3, 0, 1)
+        )
 
     return spoilt(case, strength, spoil)
 

@@ -30,7 +30,7 @@ def _area(clip: Clip, what: str) -> float:
     worst=-20.0,
     source="own; area between PSNR by step and the frozen start's, by steps",
     needs=("truth", "start"),
-    reacts=("blur", "noise", "freeze", "lag", "fade-out", "exposure-drift"),
+    reacts=("blur", "noise", "mirror", "freeze", "lag", "teleport", "fade-out", "exposure-drift"),
     ignores=("restless",),
 )
 def psnr_area(clip: Clip) -> float:
@@ -51,7 +51,7 @@ def psnr_area(clip: Clip) -> float:
     worst=-1.0,
     source="own; area between SSIM by step and the frozen start's, by steps",
     needs=("truth", "start"),
-    reacts=("blur", "noise", "freeze", "lag", "fade-out"),
+    reacts=("blur", "noise", "mirror", "freeze", "lag", "teleport", "fade-out"),
     ignores=("colour-drift", "restless"),
     tolerance=0.03,
 )

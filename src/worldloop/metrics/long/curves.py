@@ -61,13 +61,13 @@ def skill(clip: Clip) -> tuple[Array, Array]:
     """
     error, still = 1 - curve(clip, "ssim"), 1 - curve(clip, "ssim", "start")
     told = np.flatnonzero(still > AWAY)
-    return told, _smooth(1 - error[told] / still[told])
+    return told, _smooth(1 - error[told] / still[told]) if len(told) else np.zeros(0)
 
 
 def _smooth(values: Array) -> Array:
     """Median over `WINDOW` values around each, fewer at the ends."""
     reach = WINDOW // 2
     wide = np.pad(values, reach, constant_values=np.nan)
-    windows = np.lib.stride_tricks.sliding_window_view(wide, WINDOW) if len(values) else wide.reshape(0, 1)
+    windows = np.lib.stride_tricks.sliding_window_view(wide, WINDOW)
     smooth: Array = np.nanmedian(windows, axis=1)
     return smooth

@@ -30,7 +30,7 @@ NOTHING = 0.1
     worst=0.0,
     source="own; half-life of the advantage over the frozen start in 1 - SSIM",
     needs=("truth", "start"),
-    reacts=("fade-out", "freeze"),
+    reacts=("fade-out", "freeze", "mirror", "teleport"),
     ignores=("colour-drift", "restless"),
     tolerance=2.0,
 )
@@ -59,7 +59,7 @@ def half_life(clip: Clip) -> float:
     worst=0.0,
     source="own; first step that is lastingly no closer to the truth than the frozen start in 1 - SSIM",
     needs=("truth", "start"),
-    reacts=("freeze",),
+    reacts=("freeze", "mirror", "lag"),
     ignores=("colour-drift", "exposure-drift", "restless"),
     tolerance=2.0,
 )

@@ -52,7 +52,7 @@ def start_end_contrast(clip: Clip) -> float:
     worst=-1.0,
     source="own; least mean SSIM of eight equal segments",
     needs=("truth",),
-    reacts=("freeze", "fade-out", "noise"),
+    reacts=("noise", "freeze", "lag", "teleport", "fade-out"),
     ignores=("colour-drift", "restless"),
     tolerance=0.05,
 )

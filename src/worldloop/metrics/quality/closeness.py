@@ -40,7 +40,22 @@ def over_steps(clip: Clip, values: Array) -> float:
     worst=0.0,
     source="10 log10(255^2 / mean squared error), Huynh-Thu and Ghanbari 2008",
     needs=("truth",),
-    reacts=("blur", "noise", "jpeg", "shift", "freeze", "lag", "colour-drift", "exposure-drift", "fade-out"),
+    reacts=(
+        *(
+            "blur",
+            "noise",
+            "jpeg",
+            "shift",
+            "mirror",
+            "vanish",
+            "freeze",
+            "lag",
+            "teleport",
+            "flicker",
+            "fade-out",
+        ),
+        *("colour-drift", "exposure-drift"),
+    ),
     ignores=("restless",),
 )
 def psnr(clip: Clip) -> float:
@@ -63,7 +78,7 @@ def psnr(clip: Clip) -> float:
     worst=-1.0,
     source="Wang et al., IEEE TIP 2004, on Rec. 601 luma",
     needs=("truth",),
-    reacts=("blur", "noise", "jpeg", "shift", "freeze", "lag", "fade-out"),
+    reacts=("blur", "noise", "jpeg", "shift", "mirror", "vanish", "freeze", "lag", "teleport", "fade-out"),
     ignores=("colour-drift", "restless"),
     tolerance=0.03,
 )
@@ -86,7 +101,7 @@ def ssim(clip: Clip) -> float:
     worst=0.0,
     source="Wang, Simoncelli, Bovik, Asilomar 2003, on Rec. 601 luma, computed as torchmetrics does",
     needs=("truth",),
-    reacts=("blur", "noise", "jpeg", "shift", "freeze", "lag", "fade-out"),
+    reacts=("blur", "noise", "jpeg", "shift", "mirror", "vanish", "freeze", "lag", "teleport", "fade-out"),
     ignores=("colour-drift", "restless"),
     tolerance=0.03,
 )
@@ -109,7 +124,22 @@ def ms_ssim(clip: Clip) -> float:
     worst=1.0,
     source="LDR-FLIP, Andersson et al., PACM CGIT 2020, 67 pixels per degree",
     needs=("truth",),
-    reacts=("blur", "noise", "jpeg", "shift", "freeze", "lag", "colour-drift", "exposure-drift", "fade-out"),
+    reacts=(
+        *(
+            "blur",
+            "noise",
+            "jpeg",
+            "shift",
+            "mirror",
+            "vanish",
+            "freeze",
+            "lag",
+            "teleport",
+            "flicker",
+            "fade-out",
+        ),
+        *("colour-drift", "exposure-drift"),
+    ),
     ignores=("restless",),
 )
 def flip(clip: Clip) -> float:
@@ -184,8 +214,8 @@ def lpips(clip: Clip) -> float:
     source="own; variance of the Laplacian as in Pech-Pacheco et al., ICPR 2000, as a ratio to the truth's",
     needs=("truth",),
     reacts=("blur", "noise", "fade-out"),
-    ignores=("mirror", "restless"),
-    tolerance=0.01,
+    ignores=("mirror", "colour-drift", "restless"),
+    tolerance=0.02,
 )
 def sharpness(clip: Clip) -> float:
     """Likeness of the energy of fine detail to the truth's, be it too little or too much.

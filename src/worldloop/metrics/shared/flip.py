@@ -17,16 +17,13 @@ from worldloop.metrics.shared.opencv import opencv
 
 DENSITY = 0.7 * 3840 / 0.7 * np.pi / 180
 """Pixels per degree: a screen of 3840 pixels and 0.7 m, seen from 0.7 m."""
-TO_XYZ = (
-    np.array(
-        [
-            [10135552 / 24577794, 8788810 / 24577794, 4435075 / 24577794],
-            [2613072 / 12288897, 8788810 / 12288897, 887015 / 12288897],
-            [1425312 / 73733382, 8788810 / 73733382, 70074185 / 73733382],
-        ]
-    )
-    / np.array([[0.950428545], [1.0], [1.088900371]])
-)
+TO_XYZ = np.array(
+    [
+        [10135552 / 24577794, 8788810 / 24577794, 4435075 / 24577794],
+        [2613072 / 12288897, 8788810 / 12288897, 887015 / 12288897],
+        [1425312 / 73733382, 8788810 / 73733382, 70074185 / 73733382],
+    ]
+) / np.array([[0.950428545], [1.0], [1.088900371]])
 """Linear sRGB to XYZ, as shares of white (D65)."""
 TO_OPPONENT = np.array([[0.0, 1, 0], [1, -1, 0], [0, 1, -1]]) @ TO_XYZ
 """To the three channels in which the eye blurs differently: black-white, red-green, blue-yellow."""

@@ -54,8 +54,8 @@ def scores(walks, long):
         group = METRICS[name].group
         cases = [cut(long, 48)] if group == "long" else walks
         if name in HEAVY:
-            cases = [cut(walks[0], 3)]
-        key = (group, name in HEAVY, defect, strength)
+            group, cases = "heavy", [cut(walks[0], 3)]
+        key = (group, defect, strength)
         if key not in kept:
             kept[key] = [DEFECTS[defect].plant(case, strength) for case in cases]
         return float(np.mean([METRICS[name].score(clip) for clip in kept[key]]))

@@ -1,7 +1,7 @@
 """Areas under the curves of closeness, above the line of the frozen start.
 
-A plain area, divided by the steps, would be the mean that the group `quality` has already; above the frozen start it says what
-the imagination was good for. The frozen start scores 0 whatever the truth does.
+A plain area, divided by the steps, would be the mean that the group `quality` has already; above the frozen start it
+says what the imagination was good for. The frozen start scores 0 whatever the truth does.
 """
 
 from __future__ import annotations

@@ -33,8 +33,8 @@ WINDOW = 5
 def curve(clip: Clip, what: str, whose: Whose = "frames") -> Array:
     """Closeness to the truth by step, float64 [T]: entry h after h + 1 actions. NaN where the world refused the step.
 
-    `what` is one of `CURVES`; `whose` is `frames`, or `start` for the frozen start, the line to be above. InputError for another
-    name, or for a clip that lacks the truth or the start.
+    `what` is one of `CURVES`; `whose` is `frames`, or `start` for the frozen start, the line to be above. InputError
+    for another name, or for a clip that lacks the truth or the start.
     """
     if what not in CURVES:
         near = difflib.get_close_matches(what, CURVES, 1)
@@ -55,9 +55,9 @@ def gain(clip: Clip, what: str) -> Array:
 def skill(clip: Clip) -> tuple[Array, Array]:
     """Share of the frozen start's error that the model avoids: the steps int [N] at which it is told, and float64 [N], smoothed.
 
-    1 - e / e_start with e = 1 - SSIM: 1 for the truth, 0 for the frozen start, below 0 for worse. It is told only at steps
-    that the world let happen and whose true view differs from the start's (e_start > 0.1): near the start, standing still is
-    right.
+    1 - e / e_start with e = 1 - SSIM: 1 for the truth, 0 for the frozen start, below 0 for worse. It is told only at
+    steps that the world let happen and whose true view differs from the start's (e_start > 0.1): near the start,
+    standing still is right.
     """
     error, still = 1 - curve(clip, "ssim"), 1 - curve(clip, "ssim", "start")
     told = np.flatnonzero(still > AWAY)

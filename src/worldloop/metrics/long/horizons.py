@@ -1,7 +1,7 @@
 """Steps for which an imagination is good for something.
 
-Both horizons are censored: a model that is still good at the end scores the clip's length T, which is a lower bound. Means over
-clips of one length compare; a share of clips at T says how much was censored.
+Both horizons are censored: a model that is still good at the end scores the clip's length T, which is a lower bound.
+Means over clips of one length compare; a share of clips at T says how much was censored.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ NOTHING = 0.1
 def half_life(clip: Clip) -> float:
     """Steps until half of the initial advantage over the frozen start is gone.
 
-    The advantage is the share of the frozen start's 1 - SSIM that the model avoids, where the view has left the start,
-    smoothed by a median of 5 steps; initially, its mean over the first 8 such steps. The first of 8 steps in a row (or of all that
-    remain) below half of that. T if that never comes: censored. 0 without any initial advantage. Cannot see
-    how good the beginning was (`ssim_area` does). NaN when the view never leaves the start.
+    The advantage is the share of the frozen start's 1 - SSIM that the model avoids, where the view has left the
+    start, smoothed by a median of 5 steps; initially, its mean over the first 8 such steps. The first of 8 steps in a
+    row (or of all that remain) below half of that. T if that never comes: censored. 0 without any initial advantage.
+    Cannot see how good the beginning was (`ssim_area` does). NaN when the view never leaves the start.
     """
     steps, values = skill(clip)
     if not len(steps):
@@ -66,9 +66,10 @@ def half_life(clip: Clip) -> float:
 def divergence_horizon(clip: Clip) -> float:
     """Steps until a frame is lastingly no closer to the truth than the frozen start.
 
-    The steps before the first of 8 in a row (or of all that remain) at which at most a tenth of the frozen start's 1 - SSIM is avoided,
-    where the view has left the start, smoothed by a median of 5 steps. T if that never comes: censored. A blur, however strong,
-    is closer than a wrong picture; `sharpness` tells. NaN when the view never leaves the start.
+    The steps before the first of 8 in a row (or of all that remain) at which at most a tenth of the frozen start's
+    1 - SSIM is avoided, where the view has left the start, smoothed by a median of 5 steps. T if that never comes:
+    censored. A blur, however strong, is closer than a wrong picture; `sharpness` tells. NaN when the view never
+    leaves the start.
     """
     steps, values = skill(clip)
     return _horizon(clip, steps, values, NOTHING) if len(steps) else float("nan")

@@ -31,9 +31,9 @@ SEGMENTS = 8
 def start_end_contrast(clip: Clip) -> float:
     """Change of picture quality from the first to the last quarter.
 
-    | Q(last) - Q(first) |, Q the mean of `mscn_naturalness` over a quarter's frames, less the true frames' where they are
-    known; else a walk to plainer walls counts as well. Cannot see what is bad all along. A frozen clip has hardly any, which the
-    horizons catch. NaN for a single frame.
+    | Q(last) - Q(first) |, Q the mean of `mscn_naturalness` over a quarter's frames, less the true frames' where they
+    are known; else a walk to plainer walls counts as well. Cannot see what is bad all along. A frozen clip has hardly
+    any, which the horizons catch. NaN for a single frame.
     """
     if len(clip.frames) < 2:
         return float("nan")
@@ -59,8 +59,8 @@ def start_end_contrast(clip: Clip) -> float:
 def worst_segment(clip: Clip) -> float:
     """Closeness to the truth in the worst eighth of the clip.
 
-    The least of the mean SSIMs of eight segments, as equal as the steps allow (fewer for fewer steps), over the steps that the world
-    let happen; a segment without any does not count. Cannot see colour. NaN when nothing happened.
+    The least of the mean SSIMs of eight segments, as equal as the steps allow (fewer for fewer steps), over the steps
+    that the world let happen; a segment without any does not count. Cannot see colour. NaN when nothing happened.
     """
     values = curve(clip, "ssim")
     parts = np.array_split(values, min(SEGMENTS, len(values)))

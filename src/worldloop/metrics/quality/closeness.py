@@ -61,9 +61,9 @@ def over_steps(clip: Clip, values: Array) -> float:
 def psnr(clip: Clip) -> float:
     """Peak signal-to-noise ratio to the truth.
 
-    Mean over the steps, each at most 58.9 dB: the error that rounding to whole levels makes, beyond which nothing is closer in 8
-    bits; equal pictures score that. Cannot see whether an error is plain to the eye: a blur may beat a sharp picture that is
-    a pixel off.
+    Mean over the steps, each at most 58.9 dB: the error that rounding to whole levels makes, beyond which nothing is
+    closer in 8 bits; equal pictures score that. Cannot see whether an error is plain to the eye: a blur may beat a
+    sharp picture that is a pixel off.
     """
     return over_steps(clip, psnr_steps(clip))
 
@@ -85,8 +85,8 @@ def psnr(clip: Clip) -> float:
 def ssim(clip: Clip) -> float:
     """Structural similarity to the truth.
 
-    Mean over steps of SSIM with a Gaussian window of 11 x 11 pixels on luma. Cannot see colour, and bare surfaces resemble
-    one another however wrong.
+    Mean over steps of SSIM with a Gaussian window of 11 x 11 pixels on luma. Cannot see colour, and bare surfaces
+    resemble one another however wrong.
     """
     return over_steps(clip, ssim_steps(clip))
 
@@ -186,8 +186,8 @@ def st_lpips(clip: Clip) -> float:
     source="LPIPS (SqueezeNet 1.1), Zhang et al., CVPR 2018",
     needs=("truth",),
     weights="squeezenet1_1 and lpips squeeze.pth",
-    optional="set WORLDLOOP_LPIPS_BACKBONE to torchvision's squeezenet1_1 file and WORLDLOOP_LPIPS_HEADS to the squeeze.pth "
-    "of the lpips package; weights that do not give the published values are refused",
+    optional="set WORLDLOOP_LPIPS_BACKBONE to torchvision's squeezenet1_1 file and WORLDLOOP_LPIPS_HEADS to the "
+    "squeeze.pth of the lpips package; weights that do not give the published values are refused",
     reacts=("blur", "noise", "freeze"),
     ignores=("restless",),
 )
@@ -220,9 +220,9 @@ def lpips(clip: Clip) -> float:
 def sharpness(clip: Clip) -> float:
     """Likeness of the energy of fine detail to the truth's, be it too little or too much.
 
-    With v the variance of the Laplacian of luma plus 4 squared levels: mean over steps of min(v, v_true) / max(v, v_true).
-    Neither blur nor noise wins. Cannot see where the detail is: a frozen or a foreign picture of the same kind may score well, which `ssim`
-    catches.
+    With v the variance of the Laplacian of luma plus 4 squared levels: mean over steps of
+    min(v, v_true) / max(v, v_true). Neither blur nor noise wins. Cannot see where the detail is: a frozen or a foreign picture of the same
+    kind may score well, which `ssim` catches.
     """
     ours, true = _detail(grey_of(clip, "frames")), _detail(grey_of(clip, "truth"))
     return over_steps(clip, np.minimum(ours, true) / np.maximum(ours, true))

@@ -39,9 +39,9 @@ def quarters(values: Array) -> tuple[Array, Array]:
 def exposure_drift(clip: Clip) -> float:
     """Change of brightness from the first to the last quarter, beyond the truth's.
 
-    | e(last) - e(first) |, e the mean over a quarter's frames of log2(luminance / true luminance). Where the truth is not known, of
-    log2 luminance alone: then a walk into a darker room counts as well. Cannot see a brightness that is wrong from the
-    first frame on (`psnr` does). NaN for a single frame.
+    | e(last) - e(first) |, e the mean over a quarter's frames of log2(luminance / true luminance). Where the truth is
+    not known, of log2 luminance alone: then a walk into a darker room counts as well. Cannot see a brightness that is
+    wrong from the first frame on (`psnr` does). NaN for a single frame.
     """
     if len(clip.frames) < 2:
         return float("nan")
@@ -67,8 +67,8 @@ def exposure_drift(clip: Clip) -> float:
 def colour_drift(clip: Clip) -> float:
     """Change of white balance from the first to the last quarter, beyond the truth's.
 
-    The length of the step between quarters of (log2 R/G, log2 B/G), R, G and B the mean linear light of a frame, less that of the
-    true frame where it is known; else a walk to things of other colours counts as well. Cannot see a
+    The length of the step between quarters of (log2 R/G, log2 B/G), R, G and B the mean linear light of a frame, less
+    that of the true frame where it is known; else a walk to things of other colours counts as well. Cannot see a
     colour that is wrong from the first frame on (`flip` does). NaN for a single frame.
     """
     if len(clip.frames) < 2:
@@ -95,10 +95,10 @@ def colour_drift(clip: Clip) -> float:
 def flicker(clip: Clip) -> float:
     """Brightness that goes up and at once down again, beyond the truth's.
 
-    Where two successive changes of the mean of 8 x 8 pixels have opposite signs, the smaller of them; mean over blocks and
-    steps, less the same of the truth, at least 0. What passes through the view in one direction does not count. Where the
-    truth is not known nothing is taken off, and a walk that turns to and fro counts as well. A frozen clip has none,
-    which `psnr` and the horizons catch. NaN below three frames.
+    Where two successive changes of the mean of 8 x 8 pixels have opposite signs, the smaller of them; mean over
+    blocks and steps, less the same of the truth, at least 0. What passes through the view in one direction does not
+    count. Where the truth is not known nothing is taken off, and a walk that turns to and fro counts as well. A
+    frozen clip has none, which `psnr` and the horizons catch. NaN below three frames.
     """
     if len(clip.frames) < 3:
         return float("nan")

@@ -1,7 +1,7 @@
 """LDR-FLIP, the difference that one notices when two pictures alternate.
 
-Andersson, Nilsson, Akenine-Möller, Oskarsson, Åström, Fairchild, "FLIP: A Difference Evaluator for Alternating Images" (PACM
-CGIT 2020), with its constants, at the 67 pixels per degree of its default viewing conditions.
+Andersson, Nilsson, Akenine-Möller, Oskarsson, Åström, Fairchild, "FLIP: A Difference Evaluator for Alternating
+Images" (PACM CGIT 2020), with its constants, at the 67 pixels per degree of its default viewing conditions.
 """
 
 from __future__ import annotations

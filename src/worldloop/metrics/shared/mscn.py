@@ -1,7 +1,8 @@
 """Statistics of locally normalised brightness, and how usual they are in pictures of worldloop's own worlds.
 
-The features are those of BRISQUE and NIQE (Mittal et al., IEEE TIP 2012; Mittal, Soundararajan, Bovik, IEEE SPL 2013). The
-reference is not theirs: it was fitted to rendered houses and tables, so that the distance is neither of those scores.
+The features are those of BRISQUE and NIQE (Mittal et al., IEEE TIP 2012; Mittal, Soundararajan, Bovik, IEEE SPL
+2013). The reference is not theirs: it was fitted to rendered houses and tables, so that the distance is neither of
+those scores.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Structural similarity of grey pictures, many at once.
 
-SSIM: Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment: from error visibility to structural similarity" (IEEE
-TIP 2004): a Gaussian window of 11 x 11 and deviation 1.5, K1 = .01, K2 = .03, averaged where the window fits. MS-SSIM: Wang,
-Simoncelli, Bovik, "Multiscale structural similarity" (Asilomar 2003), with its five weights.
+SSIM: Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment: from error visibility to structural similarity"
+(IEEE TIP 2004): a Gaussian window of 11 x 11 and deviation 1.5, K1 = .01, K2 = .03, averaged where the window fits.
+MS-SSIM: Wang, Simoncelli, Bovik, "Multiscale structural similarity" (Asilomar 2003), with its five weights.
 """
 
 from __future__ import annotations

@@ -188,6 +188,7 @@ def st_lpips(clip: Clip) -> float:
     weights="squeezenet1_1 and lpips squeeze.pth",
     optional="set WORLDLOOP_LPIPS_BACKBONE to torchvision's squeezenet1_1 file and WORLDLOOP_LPIPS_HEADS to the "
     "squeeze.pth of the lpips package; weights that do not give the published values are refused",
+    # As ST-LPIPS does; not measured, for want of the weights.
     reacts=("blur", "noise", "freeze"),
     ignores=("restless",),
 )

@@ -77,13 +77,16 @@ def _features(clip: Clip, name: str) -> Array:
 
 def frechet(a: Array, b: Array) -> float:
     """Frechet distance of the Gaussians fitted to the rows of two arrays [N,D] and [M,D], N and M at least 2."""
-    means, roots, spreads = [], [], []
+    means, roots, spreads = list[Array](), list[Array](), list[float]()
     for rows in (a.astype(np.float64), b.astype(np.float64)):
         centred = (rows - rows.mean(axis=0)) / np.sqrt(len(rows) - 1)
         means.append(rows.mean(axis=0))
         spreads.append(float((centred**2).sum()))
         # R of QR has the covariance of all rows, and never more rows than there are columns.
-        roots.append(centred if len(centred) <= centred.shape[1] else np.linalg.qr(centred, mode="r"))
+        roots.append(
+            centred if len(centred) <= centred.shape[1] else np.asarray(np.linalg.qr(centred, mode="r"))
+        )
     # With S = X'X and S' = Y'Y, the trace of (S S')^(1/2) is the sum of the singular values of X Y'.
-    shared = float(np.linalg.svd(roots[0] @ roots[1].T, compute_uv=False).sum())
+    product = np.asarray(roots[0] @ roots[1].T, np.float64)
+    shared = float(np.linalg.svd(product, compute_uv=False).sum())
     return max(0.0, float(((means[0] - means[1]) ** 2).sum()) + spreads[0] + spreads[1] - 2 * shared)

@@ -96,10 +96,12 @@ def _see(picture: Array) -> _Seen:
 
 
 def _blur(channel: Array, number: int) -> Array:
-    cv2, total = opencv(), None
-    for weight, taps in _sensitivity(number):
-        part = cv2.sepFilter2D(channel, -1, taps * weight, taps, borderType=cv2.BORDER_REPLICATE)
-        total = part if total is None else total + part
+    cv2 = opencv()
+    parts = [
+        cv2.sepFilter2D(channel, -1, taps * weight, taps, borderType=cv2.BORDER_REPLICATE)
+        for weight, taps in _sensitivity(number)
+    ]
+    total: Array = parts[0] if len(parts) == 1 else parts[0] + parts[1]
     return total
 
 

@@ -152,15 +152,15 @@ def _asymmetric(values: Array) -> tuple[float, float, float]:
     cv2, count = opencv(), values.size
     negative, magnitude = np.minimum(values, 0), float(cv2.norm(values, cv2.NORM_L1)) / count
     whole, low = float(cv2.norm(values, cv2.NORM_L2SQR)), float(cv2.norm(negative, cv2.NORM_L2SQR))
-    below, above = np.count_nonzero(values < 0), np.count_nonzero(values > 0)
-    left = np.sqrt(low / max(below, 1))
-    right = np.sqrt(max(whole - low, 0.0) / max(above, 1))
+    below, above = int(np.count_nonzero(values < 0)), int(np.count_nonzero(values > 0))
+    left = float(np.sqrt(low / max(below, 1)))
+    right = float(np.sqrt(max(whole - low, 0.0) / max(above, 1)))
     if not whole:
         return float(np.log(SHAPES[0])), 0.0, 0.0
     ratio = magnitude**2 / (whole / count)
     skew = left / right if right else 1.0
     wanted = ratio * (skew**3 + 1) * (skew + 1) / (skew**2 + 1) ** 2
-    return float(np.log(np.interp(wanted, _ratios(), SHAPES))), float(left), float(right)
+    return float(np.log(np.interp(wanted, _ratios(), SHAPES))), left, right
 
 
 @functools.cache

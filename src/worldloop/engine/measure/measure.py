@@ -42,6 +42,8 @@ class MeasureSettings:
     """Store the imagined frames of the first so many cases of each kind; -1: of all."""
     suite: str = "full"
     """Noted in the header."""
+    retry_failed: bool = False
+    """Do cases again in which something failed before."""
     build: Callable[[CaseSpec], Case] = build_case
     """Makes a case of its spec."""
 
@@ -78,7 +80,7 @@ def measure(
         works = []
         for subject, folder in subjects:
             header = _header(subject, specs, metrics, settings, subject.name in baselines, given or {})
-            writer = stack.enter_context(ScoreWriter.open(folder, header))
+            writer = stack.enter_context(ScoreWriter.open(folder, header, retry_failed=settings.retry_failed))
             works.append(_Work(subject, writer, specs, metrics, settings.keep))
         with ThreadPoolExecutor(settings.workers or available_cpus(), "worldloop-measure") as pool:
             try:

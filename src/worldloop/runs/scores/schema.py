@@ -128,6 +128,11 @@ class CaseEntry(Checked):
         """Whether there is a score of just this version."""
         return metric in self.scores and self.scores[metric][0] == version
 
+    @property
+    def failed(self) -> bool:
+        """Whether the model, the video or any metric failed."""
+        return self.status == "failed" or any(s[1] == "failed" for s in self.scores.values())
+
     def row(self, metric: str) -> ScoreRow:
         """The row of one of its scores."""
         version, status, value, error = self.scores[metric]

@@ -43,11 +43,12 @@ class ScoreWriter:
         self._begun = time.monotonic()
 
     @classmethod
-    def open(cls, folder: str | Path, header: ScoreHeader) -> ScoreWriter:
+    def open(cls, folder: str | Path, header: ScoreHeader, *, retry_failed: bool = False) -> ScoreWriter:
         """Create the folder, or go on where it stopped.
 
-        The model and the list of cases must equal those in the folder; the metrics need not. RunFolderError when the folder
-        holds something else, is being written by another process, or is damaged.
+        The model and the list of cases must equal those in the folder; the metrics need not. With `retry_failed`, cases in
+        which something failed are forgotten, and so done again. RunFolderError when the folder holds something else, is being
+        written by another process, or is damaged.
         """
         folder = Path(folder)
         try:
@@ -68,13 +69,15 @@ class ScoreWriter:
                 header = replace(header, status="running", started=now(), finished="")
                 _save(folder, header)
                 return cls(folder, header, lock, {}, 0)
-            return cls._resume(folder, header, lock)
+            return cls._resume(folder, header, lock, retry_failed)
         except BaseException:
             lock.release()
             raise
 
     @classmethod
-    def _resume(cls, folder: Path, header: ScoreHeader, lock: FolderLock) -> ScoreWriter:
+    def _resume(
+        cls, folder: Path, header: ScoreHeader, lock: FolderLock, retry_failed: bool
+    ) -> ScoreWriter:
         old = read_score_header(folder)
         if differing := _difference(old, header):
             raise RunFolderError(
@@ -82,8 +85,9 @@ class ScoreWriter:
                 "choose another folder with --out"
             )
         entries, size = read_entries(folder, old)
-        finished = old.status != "running" and canonical(list(old.metrics)) == canonical(list(header.metrics))
-        if not finished or old.status == "incomplete":
+        kept = {k: e for k, e in entries.items() if not (retry_failed and e.failed)}
+        same = canonical(list(old.metrics)) == canonical(list(header.metrics))
+        if old.status != "complete" or not same or len(kept) < len(entries):
             note = {
                 "at": now(),
                 "versions": header.versions,
@@ -96,7 +100,7 @@ class ScoreWriter:
                 old, metrics=header.metrics, suite=header.suite, status="running", finished="", resumed=resumed
             )
             _save(folder, old)
-        return cls(folder, old, lock, entries, size)
+        return cls(folder, old, lock, kept, size)
 
     def write(self, entry: CaseEntry) -> None:
         """Append one case or set to the journal; it is on disk when this returns."""

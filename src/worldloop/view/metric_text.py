@@ -1,0 +1,111 @@
+"""Tables of metrics for a terminal, and as Markdown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from worldloop.stats import Estimate
+from worldloop.view.leaderboard_table import escape, printable
+from worldloop.view.metric_table import ARROWS, MetricCell, MetricLine, MetricTable
+
+NONE = "–"
+_STYLE = {"better": "green", "worse": "red", "": ""}
+
+
+def to_rich(tables: Sequence[MetricTable]) -> RenderableType:
+    """Tables for a terminal; coverage and intervals stand below their values."""
+    parts: list[RenderableType] = []
+    for t in tables:
+        table = Table(title=Text(printable(t.title), style="bold"), title_justify="left", box=box.SIMPLE_HEAD)
+        table.add_column("metric", overflow="fold", min_width=14)
+        headings = columns(t)
+        for heading in headings:
+            table.add_column(Text(printable(heading)), justify="right")
+        group = ""
+        for line in t.lines:
+            if line.info.group != group:
+                group = line.info.group
+                table.add_row(Text(group, style="dim italic"), *[""] * len(headings))
+            first = Text(printable(line.info.name), style="bold").append(f" {ARROWS[line.info.better]}")
+            first.append(f"\n{printable(line.info.unit)}", style="dim")
+            table.add_row(first, *(_rich(cell) for cell in row(t, line)))
+        parts += [table, *(Text(printable(n), style="dim") for n in t.notes), Text()]
+    return Group(*parts)
+
+
+def to_markdown(tables: Sequence[MetricTable]) -> str:
+    """One section for each table."""
+    sections = []
+    for t in tables:
+        headings = ["metric", "unit", *columns(t)]
+        lines = [
+            f"### {escape(t.title)}",
+            "",
+            "| " + " | ".join(escape(h) for h in headings) + " |",
+            "|---|---|" + "---:|" * (len(headings) - 2),
+        ]
+        for line in t.lines:
+            shown = [" ".join(filter(None, (a, f"({b})" if b else "", c))) for a, b, c, _ in row(t, line)]
+            cells = [f"{escape(line.info.name)} {ARROWS[line.info.better]}", escape(line.info.unit), *shown]
+            lines.append("| " + " | ".join(cells) + " |")
+        sections.append("\n".join([*lines, "", *(f"- {escape(n)}" for n in t.notes)]))
+    return "\n\n".join(sections) + "\n"
+
+
+def columns(table: MetricTable) -> list[str]:
+    """Headings of all columns but the first."""
+    return [*table.models, *(f"{m} - {r}" for m, r in table.compared)]
+
+
+Cell = tuple[str, str, str, str]
+"""Value, interval, coverage, and `better`, `worse` or nothing."""
+
+
+def row(table: MetricTable, line: MetricLine) -> list[Cell]:
+    """The cells of a line, in the order of `columns`."""
+    means = [_mean(cell) for cell in line.cells]
+    return means + [_difference(line, table.cell(line, m), r) for m, r in table.compared]
+
+
+def _mean(cell: MetricCell | None) -> Cell:
+    if cell is None:
+        return NONE, "", "", ""
+    if cell.mean is None or cell.mean.value is None:
+        return NONE, "", cell.coverage, ""
+    return number(cell.mean.value), _interval(cell.mean), cell.coverage, ""
+
+
+def _difference(line: MetricLine, cell: MetricCell | None, reference: str) -> Cell:
+    found = None if cell is None else cell.differences.get(reference)
+    if cell is None or found is None or found.value is None:
+        return NONE, "", "", ""
+    return number(found.value, "+"), _interval(found, "+"), "", line.verdict(cell, reference)
+
+
+def _interval(estimate: Estimate, sign: str = "") -> str:
+    if estimate.low is None or estimate.high is None:
+        return ""
+    return f"{number(estimate.low, sign)}, {number(estimate.high, sign)}"
+
+
+def number(value: float, sign: str = "") -> str:
+    """Three significant digits, and none behind a large number's point."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value + 0.0:{sign}g}"
+    digits = max(0, 2 - math.floor(math.log10(abs(value))))
+    return f"{value:{sign}.{digits}f}" if digits <= 5 else f"{value:{sign}.1e}"
+
+
+def _rich(cell: Cell) -> Text:
+    value, interval, coverage, verdict = cell
+    text = Text(value, style=_STYLE[verdict])
+    for below in (interval, coverage):
+        if below:
+            text.append(f"\n{below}", style="dim")
+    return text

@@ -47,7 +47,11 @@ def toy_case(spec: CaseSpec) -> Case:
 def error(clip: Clip) -> float:
     """Mean absolute difference to the truth."""
     counted = clip.counted
-    return float(np.abs(clip.frames.astype(float) - clip.truth)[counted].mean()) if counted.any() else float("nan")
+    return (
+        float(np.abs(clip.frames.astype(float) - clip.truth)[counted].mean())
+        if counted.any()
+        else float("nan")
+    )
 
 
 def change(clip: Clip) -> float:
@@ -80,7 +84,9 @@ def deep(clip: Clip) -> float:
 def toy_metric(compute, group="quality", needs=(), better="lower", worst=255.0, **more) -> Metric:
     summary = compute.__doc__.rstrip(".")
     about = {"unit": "levels", "low": 0.0, "high": 255.0, "source": "a toy"} | more
-    return Metric(f"toy-{compute.__name__}", group, compute, summary, better=better, worst=worst, needs=needs, **about)
+    return Metric(
+        f"toy-{compute.__name__}", group, compute, summary, better=better, worst=worst, needs=needs, **about
+    )
 
 
 TOYS = (
@@ -135,7 +141,7 @@ class Dim:
 
     def one(self, query: Query) -> Rollout:
         frames, rgb = [], query.history[-1].rgb
-        for k in range(len(query.plan)):
+        for _ in range(len(query.plan)):
             rgb = (rgb * (0.9 - 0.01 * (query.seed % 7))).astype(np.uint8)
             frames.append(Observation(rgb))
         return Rollout(tuple(frames))

@@ -81,7 +81,9 @@ def test_nothing_depends_on_batches_threads_or_order(tmp_path):
     six = measured(tmp_path / "c", settings=replace(SETTINGS, batch=6, workers=3, keep=-1))
     assert whole.digest() == one.digest() == six.digest()
     turned = measured(tmp_path / "d", specs=toy_specs()[::-1])
-    assert {c: r.value for c, r in by(turned, ERROR).items()} == {c: r.value for c, r in by(whole, ERROR).items()}
+    assert {c: r.value for c, r in by(turned, ERROR).items()} == {
+        c: r.value for c, r in by(whole, ERROR).items()
+    }
 
 
 def test_only_what_is_new_is_computed(tmp_path):

@@ -14,7 +14,9 @@ from worldloop.view.coverage import coverage, to_markdown, to_rich
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `worldloop coverage`."""
-    parser.add_argument("folders", nargs="+", metavar="DIR", help="folders of scores or runs, or folders that hold some")
+    parser.add_argument(
+        "folders", nargs="+", metavar="DIR", help="folders of scores or runs, or folders that hold some"
+    )
     parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
 
 

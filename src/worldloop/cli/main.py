@@ -13,7 +13,20 @@ from types import ModuleType
 from rich.logging import RichHandler
 
 from worldloop import __version__
-from worldloop.cli import check, collect, compare, coverage, listing, metrics, play, run, serve, study, train, view
+from worldloop.cli import (
+    check,
+    collect,
+    compare,
+    coverage,
+    listing,
+    metrics,
+    play,
+    run,
+    serve,
+    study,
+    train,
+    view,
+)
 from worldloop.cli.console import errors
 from worldloop.core import WorldloopError
 

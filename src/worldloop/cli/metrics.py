@@ -39,17 +39,43 @@ KINDS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `worldloop metrics`."""
     add = parser.add_argument
-    add("what", nargs="?", default="run", choices=("run", "list", "sanity", "cases"), help="default: %(default)s")
+    add(
+        "what",
+        nargs="?",
+        default="run",
+        choices=("run", "list", "sanity", "cases"),
+        help="default: %(default)s",
+    )
     add("--model", default="", help="world models, separated by commas; name:key=value,... sets options")
-    add("--videos", default="", metavar="DIR", help="videos in place of a model: DIR/CASE.mp4, .npy or a folder of .png")
+    add(
+        "--videos",
+        default="",
+        metavar="DIR",
+        help="videos in place of a model: DIR/CASE.mp4, .npy or a folder of .png",
+    )
     add("--bare", action="store_true", help="with --videos: each video by itself, without cases")
-    add("--resample", action="store_true", help="with --videos: bring videos to the size and length of their case")
+    add(
+        "--resample",
+        action="store_true",
+        help="with --videos: bring videos to the size and length of their case",
+    )
     add("--suite", default="full", choices=tuple(KINDS), help="default: %(default)s")
     add("--metrics", default="", metavar="NAME,...", help="only these metrics, whatever the suite")
-    add("--kinds", default="", metavar="KIND,...", help="kinds of case (default: those that the suite is made for)")
+    add(
+        "--kinds",
+        default="",
+        metavar="KIND,...",
+        help="kinds of case (default: those that the suite is made for)",
+    )
     add("--cases", type=int, default=CASES, metavar="N", help="cases of each kind (default: %(default)s)")
     add("--seed", type=int, default=0, help="of the list of cases")
-    add("--chunk", type=int, default=8, metavar="N", help="actions imagined in one call (default: %(default)s)")
+    add(
+        "--chunk",
+        type=int,
+        default=8,
+        metavar="N",
+        help="actions imagined in one call (default: %(default)s)",
+    )
     add("--batch", type=int, default=4, metavar="N", help="cases asked together (default: %(default)s)")
     add("--no-baselines", action="store_true", help="leave out frozen, shuffled and oracle")
     add(
@@ -60,7 +86,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="store the imagined frames of the first N cases of each kind; -1: all (default: %(default)s)",
     )
     add("--retry-failed", action="store_true", help="do cases again in which something failed")
-    add("--composite", choices=("ewm",), help="also one number for each model; see docs/metrics.md for what it hides")
+    add(
+        "--composite",
+        choices=("ewm",),
+        help="also one number for each model; see docs/metrics.md for what it hides",
+    )
     add("--out", metavar="DIR", help="where the scores, or the cases, go (default: runs/metrics)")
     add("--markdown", action="store_true", help="print tables as Markdown")
 
@@ -94,7 +124,10 @@ def _run(options: argparse.Namespace) -> int:
     scores = [read_scores(place) for _, place in subjects]
     show(scores, options, folder)
     whole = all(h.status == "complete" for h in headers)
-    hopeless = any(not h.baseline and all(r.status in ("failed", "unfit", "lacking") for r in s.rows) for h, s in zip(headers, scores))
+    hopeless = any(
+        not h.baseline and all(r.status in ("failed", "unfit", "lacking") for r in s.rows)
+        for h, s in zip(headers, scores)
+    )
     return 0 if whole and not hopeless else 1
 
 
@@ -152,11 +185,17 @@ def _subjects(
     if (options.bare or options.resample) and not options.videos:
         raise InputError("--bare and --resample belong to --videos")
     if options.bare and (options.model or options.resample):
-        raise InputError("--bare scores videos without cases: there is nothing to ask a model, or to bring them to")
+        raise InputError(
+            "--bare scores videos without cases: there is nothing to ask a model, or to bring them to"
+        )
     specs = bare_cases(options.videos) if options.bare else _specs(options)
     subjects: list[tuple[Subject, Path]] = []
     if options.videos:
-        videos = BareVideos(options.videos) if options.bare else VideoFolder(options.videos, specs, options.resample)
+        videos = (
+            BareVideos(options.videos)
+            if options.bare
+            else VideoFolder(options.videos, specs, options.resample)
+        )
         subjects.append((videos, folder / slug(f"videos-{videos.name}")))
         for name in videos.unknown:
             _say(f"{options.videos}/{name} belongs to no case and is not scored")
@@ -182,7 +221,9 @@ def _metrics(options: argparse.Namespace) -> tuple[list[Metric], list[str]]:
     if not found:
         raise InputError(f"suite {options.suite!r} has no metric yet; see `worldloop metrics list`")
     left = [] if options.metrics else [m for m in found if m.optional]
-    return [m for m in found if m not in left], [f"{m.name} is left out: {m.optional}; name it with --metrics" for m in left]
+    return [m for m in found if m not in left], [
+        f"{m.name} is left out: {m.optional}; name it with --metrics" for m in left
+    ]
 
 
 def _specs(options: argparse.Namespace) -> list[CaseSpec]:

@@ -108,7 +108,10 @@ class _Drive:
     def take(self, asked: Query, rollout: Rollout, seconds: float) -> None:
         # Only an answer tells what a model imagines besides pictures, and so whether it can go on from there.
         if not self.frames and self.size < len(self.query.plan) and (lost := self._lost(rollout)):
-            self.whole, self.size = f"it reads {', '.join(lost)}, which it does not imagine", len(self.query.plan)
+            self.whole, self.size = (
+                f"it reads {', '.join(lost)}, which it does not imagine",
+                len(self.query.plan),
+            )
             return
         self.chunks.append(Chunk(len(self.frames), len(asked.plan), asked.seed, seconds))
         self.frames += rollout.frames

@@ -52,7 +52,9 @@ def read_normalisers(path: str | Path = FILE) -> Normalisers:
             if not (math.isfinite(m.low) and math.isfinite(m.high)) or m.low == m.high:
                 raise ValueError(f"the scale of {m.metric!r} has no length")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path} holds no normalisers ({error}); make it with scripts/make_normalisers.py") from None
+        raise InputError(
+            f"{path} holds no normalisers ({error}); make it with scripts/make_normalisers.py"
+        ) from None
     if not metrics:
         raise InputError(f"{path} has no metric; make it with scripts/make_normalisers.py")
     return found

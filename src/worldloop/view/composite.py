@@ -65,13 +65,18 @@ class Composite:
             f"{self.measured.get('command', 'unknown')} on {self.measured.get('date', 'an unknown day')}."
         ]
         lines += [f"{r.model} has no score: {r.undefined}." for r in self.rows if r.score is None]
-        for what, found in ((f"weights drawn within {SPREAD:.0%}", self.weights), ("scenes drawn anew", self.scenes)):
+        for what, found in (
+            (f"weights drawn within {SPREAD:.0%}", self.weights),
+            ("scenes drawn anew", self.scenes),
+        ):
             if found is not None:
                 lines.append(
                     f"Order with {what}: stays in {found.same:.0%} of {found.draws} draws, mean Kendall tau {found.tau:.2f}."
                 )
         if self.left_out:
-            lines.append("Without a scale: " + "; ".join(f"{n} ({why})" for n, why in self.left_out.items()) + ".")
+            lines.append(
+                "Without a scale: " + "; ".join(f"{n} ({why})" for n, why in self.left_out.items()) + "."
+            )
         return lines
 
     def to_rich(self) -> Table:
@@ -97,19 +102,33 @@ def composite(scores: Sequence[Scores], normalisers: Normalisers) -> Composite:
     low, high = (np.array([getattr(m, end) for m in normalisers.metrics]) for end in ("low", "high"))
     cases = [c["id"] for c in scores[0].header.cases]
     held = np.full((len(scores), k, len(cases)), np.nan)
-    fixed, means, why = np.full((len(scores), k), np.nan), np.full((len(scores), k), np.nan), [""] * len(scores)
+    fixed, means, why = (
+        np.full((len(scores), k), np.nan),
+        np.full((len(scores), k), np.nan),
+        [""] * len(scores),
+    )
     for i, found in enumerate(scores):
         infos = {m.name: m for m in found.header.infos()}
         for j, scale in enumerate(normalisers.metrics):
             info = infos.get(scale.metric)
             if info is None or info.version != scale.version:
-                what = "was not measured" if info is None else f"is of version {info.version}, the scale of {scale.version}"
+                what = (
+                    "was not measured"
+                    if info is None
+                    else f"is of version {info.version}, the scale of {scale.version}"
+                )
                 why[i] = why[i] or f"{scale.metric} {what}"
                 continue
             rows = found.of(scale.metric)
             unfit, value = sum(r.status == "unfit" for r in rows), values(rows, info.worst)
             if unfit or not value or not found.complete:
-                reason = f"is unfit for {unfit} cases" if unfit else "has no value" if not value else "is unfinished"
+                reason = (
+                    f"is unfit for {unfit} cases"
+                    if unfit
+                    else "has no value"
+                    if not value
+                    else "is unfinished"
+                )
                 why[i] = why[i] or f"{scale.metric} {reason}"
             if value:
                 means[i, j] = np.mean(list(value.values()))
@@ -118,20 +137,20 @@ def composite(scores: Sequence[Scores], normalisers: Normalisers) -> Composite:
                 held[i, j] = [value.get(c, np.nan) for c in cases]
     scaled = normalise(means, low, high)
     full = [i for i in range(len(scores)) if not why[i]]
-    rows = []
+    board = list[CompositeRow]()
     for i, name in enumerate(labels):
         raw = dict(zip((m.metric for m in normalisers.metrics), map(_or_none, means[i])))
         normal = dict(zip(raw, map(_or_none, scaled[i])))
         score = None if why[i] else float(100 * scaled[i].mean())
-        rows.append(CompositeRow(name, score, why[i], raw, normal))
-    rows.sort(key=lambda r: (r.score is None, -(r.score or 0.0), r.model))
+        board.append(CompositeRow(name, score, why[i], raw, normal))
+    board.sort(key=lambda r: (r.score is None, -(r.score or 0.0), r.model))
     weights = scenes = None
     if len(full) > 1:
         weights = under_weights(scaled[full], SPREAD)
         clusters = [c["scene"] for c in scores[0].header.cases]
         if len(set(clusters)) > 1:
             scenes = under_scenes(held[full], clusters, low, high, fixed[full])
-    return Composite(rows, weights, scenes, normalisers.measured, normalisers.left_out)
+    return Composite(board, weights, scenes, normalisers.measured, normalisers.left_out)
 
 
 def _or_none(value: float) -> float | None:

@@ -20,7 +20,19 @@ HEADINGS = ("metric", "unit", "range", "needs", "weights", "reacts to", "ignores
 def about(metric: Metric) -> dict[str, Any]:
     """JSON-ready; an end of the range that does not exist is None."""
     low, high = (v if math.isfinite(v) else None for v in (metric.low, metric.high))
-    names = ("name", "group", "summary", "unit", "better", "worst", "source", "over", "weights", "optional", "version")
+    names = (
+        "name",
+        "group",
+        "summary",
+        "unit",
+        "better",
+        "worst",
+        "source",
+        "over",
+        "weights",
+        "optional",
+        "version",
+    )
     found = {n: getattr(metric, n) for n in names}
     lists = {n: list(getattr(metric, n)) for n in ("needs", "reacts", "ignores")}
     return {**found, **lists, "low": low, "high": high, "tolerance": metric.tolerance}
@@ -50,9 +62,23 @@ def listed_markdown(metrics: Sequence[Metric]) -> str:
     for m in metrics:
         if m.group != group:
             group = m.group
-            lines += ["", f"### {group}", "", "| " + " | ".join(HEADINGS) + " |", "|---" * len(HEADINGS) + "|"]
+            lines += [
+                "",
+                f"### {group}",
+                "",
+                "| " + " | ".join(HEADINGS) + " |",
+                "|---" * len(HEADINGS) + "|",
+            ]
         first = f"**{escape(m.name)}** {ARROWS[m.better]} {escape(m.summary)}"
-        cells = [m.unit, _range(m), _needs(m), _weights(m), ", ".join(m.reacts), ", ".join(m.ignores), m.source]
+        cells = [
+            m.unit,
+            _range(m),
+            _needs(m),
+            _weights(m),
+            ", ".join(m.reacts),
+            ", ".join(m.ignores),
+            m.source,
+        ]
         lines.append("| " + " | ".join([first, *(escape(c) for c in cells)]) + " |")
     return "\n".join(lines).strip() + "\n"
 

@@ -110,7 +110,9 @@ def metric_tables(scores: Sequence[Scores], confidence: float = 0.95) -> list[Me
 
 def _table(scores: Sequence[Scores], confidence: float) -> MetricTable:
     order = {"frozen": 0, "shuffled": 1, "oracle": 2}
-    scores = sorted(scores, key=lambda s: (s.header.baseline, order.get(s.header.name, 3) if s.header.baseline else 0))
+    scores = sorted(
+        scores, key=lambda s: (s.header.baseline, order.get(s.header.name, 3) if s.header.baseline else 0)
+    )
     labels = label(scores)
     infos: dict[str, MetricInfo] = {}
     for found in scores:
@@ -122,7 +124,9 @@ def _table(scores: Sequence[Scores], confidence: float) -> MetricTable:
                 )
     references = {s.header.name: s for s in scores if s.header.name in REFERENCES and s.header.baseline}
     lines = [
-        MetricLine(info, [_cell(s, info, {} if s.header.baseline else references, confidence) for s in scores])
+        MetricLine(
+            info, [_cell(s, info, {} if s.header.baseline else references, confidence) for s in scores]
+        )
         for info in infos.values()
     ]
     first = scores[0].header
@@ -217,11 +221,17 @@ def _notes(scores: Sequence[Scores], labels: Sequence[str], lines: Sequence[Metr
         )
         for (status, reason), count in reasons.most_common(3):
             notes.append(f"{name}: {count} score{'s' if count != 1 else ''} {status}: {reason[:200]}")
-    frozen = next((n for n, s in zip(labels, scores) if s.header.baseline and s.header.name == "frozen"), None)
+    frozen = next(
+        (n for n, s in zip(labels, scores) if s.header.baseline and s.header.name == "frozen"), None
+    )
     if frozen is not None and "oracle" in labels:
-        fooled = [line.info.name for line in lines if _fooled(line, labels.index(frozen), labels.index("oracle"))]
+        fooled = [
+            line.info.name for line in lines if _fooled(line, labels.index(frozen), labels.index("oracle"))
+        ]
         if fooled:
-            notes.append(f"A frozen picture is as good as the oracle by {', '.join(fooled)}: never read these alone.")
+            notes.append(
+                f"A frozen picture is as good as the oracle by {', '.join(fooled)}: never read these alone."
+            )
     return notes
 
 

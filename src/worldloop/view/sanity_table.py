@@ -9,7 +9,12 @@ from rich.text import Text
 
 from worldloop.engine.measure.sanity import Response, Sanity
 
-_MARKS = {"reacts": ("✓", "green"), "fails to react": ("✗", "red"), "ignores": ("○", "dim"), "fails to ignore": ("✗", "red")}
+_MARKS = {
+    "reacts": ("✓", "green"),
+    "fails to react": ("✗", "red"),
+    "ignores": ("○", "dim"),
+    "fails to ignore": ("✗", "red"),
+}
 
 
 def sanity_rich(found: Sanity) -> RenderableType:
@@ -30,7 +35,10 @@ def sanity_rich(found: Sanity) -> RenderableType:
     notes = [
         f"Change against no defect in standard deviations of the metric over all that was planted, at full strength; below at {strengths}. "
         "Minus is worse. ✓ claimed to react and does, ○ claimed to ignore and does, ✗ does not do as claimed.",
-        *(f"✗ {r.metric} {r.verdict} {'to ' if 'react' in r.verdict else ''}{r.defect}: {_means(r)}" for r in failed),
+        *(
+            f"✗ {r.metric} {r.verdict} {'to ' if 'react' in r.verdict else ''}{r.defect}: {_means(r)}"
+            for r in failed
+        ),
         *(f"{r.metric}: its claim about {r.defect} could not be tested on these cases" for r in untested),
     ]
     return Group(table, *(Text(n, style="red" if n.startswith("✗ ") else "dim") for n in notes))

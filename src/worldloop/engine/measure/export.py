@@ -62,7 +62,9 @@ def export_cases(
     listed = []
     for i, spec in enumerate(specs):
         told = export_case(spec, folder)
-        listed.append({k: told[k] for k in ("id", "domain", "kind", "script", "scene", "seed", "frames", "videos")})
+        listed.append(
+            {k: told[k] for k in ("id", "domain", "kind", "script", "scene", "seed", "frames", "videos")}
+        )
         progress("write cases", i + 1, len(specs))
     path = folder / "cases.json"
     note = "One video for each case, called as `videos` says: a frame after each action, without the start picture."

@@ -148,7 +148,11 @@ class _Work:
     def wants(self, i: int) -> bool:
         """Whether the clip of a case is needed."""
         spec = self.specs[i]
-        return bool(self.missing(spec.id, self.alone)) or _set_of(spec) in self.sets or spec.id not in self.writer.entries
+        return (
+            bool(self.missing(spec.id, self.alone))
+            or _set_of(spec) in self.sets
+            or spec.id not in self.writer.entries
+        )
 
     def answer(self, cases: Sequence[tuple[int, Case]]) -> list[Answer]:
         """From the frames that were kept, else from the subject."""
@@ -162,7 +166,8 @@ class _Work:
             return None
         try:
             frames, twin = (
-                np.stack([self.writer.frames.get(k) for k in keys]) if keys else None for keys in (entry.frames, entry.twin)
+                np.stack([self.writer.frames.get(k) for k in keys]) if keys else None
+                for keys in (entry.frames, entry.twin)
             )
         except RunFolderError as error:
             log.warning("%s; the model is asked again", error)
@@ -178,7 +183,8 @@ class _Work:
         before: dict[str, Score] = dict(old.scores) if old is not None and same else {}
         todo = self.missing(spec.id, self.alone) if same else self.alone
         frames, twin = (
-            self.writer.put_frames(a) if a is not None and self._keeps(i) else () for a in (answer.frames, answer.twin)
+            self.writer.put_frames(a) if a is not None and self._keeps(i) else ()
+            for a in (answer.frames, answer.twin)
         )
         return CaseEntry(
             spec.id,

@@ -75,22 +75,26 @@ def sanity(
     """
     alone = [m for m in metrics if m.over == "clip"]
     if not alone or not defects or not specs:
-        raise InputError("sanity takes a metric over single clips, a planted defect and a case, at least one of each")
+        raise InputError(
+            "sanity takes a metric over single clips, a planted defect and a case, at least one of each"
+        )
     found: dict[tuple[str, str], list[list[float]]] = {}
     with ThreadPoolExecutor(available_cpus(), "worldloop-sanity") as pool:
         for i, spec in enumerate(specs):
             case = build_case(spec)
             fit = [d for d in defects if not d.kinds or spec.kind in d.kinds]
             for defect, values in zip(fit, pool.map(lambda d, c=case: _planted(alone, d, c), fit)):  # type: ignore[misc]
-                for metric, row in values.items():
+                for name, row in values.items():
                     if not any(map(math.isnan, row)):
-                        found.setdefault((metric, defect.name), []).append(row)
+                        found.setdefault((name, defect.name), []).append(row)
             progress("plant defects", i + 1, len(specs))
     responses = []
     for metric in alone:
         rows = [v for (name, _), values in found.items() if name == metric.name for v in values]
         spread = float(np.std(np.array(rows))) if rows else 0.0
-        responses += [_response(metric, d.name, found.get((metric.name, d.name), []), spread) for d in defects]
+        responses += [
+            _response(metric, d.name, found.get((metric.name, d.name), []), spread) for d in defects
+        ]
     return Sanity(responses)
 
 

@@ -80,7 +80,11 @@ def clip_key(case: Case, answer: Answer) -> str:
 def _add(digest: Any, name: str, value: Any) -> None:
     if isinstance(value, np.ndarray):
         digest.update(f"{name}{value.dtype.str}{value.shape}".encode())
-        digest.update(np.ascontiguousarray(value).tobytes() if value.dtype.hasobject else np.ascontiguousarray(value).data)
+        digest.update(
+            np.ascontiguousarray(value).tobytes()
+            if value.dtype.hasobject
+            else np.ascontiguousarray(value).data
+        )
     elif isinstance(value, dict):
         for key in sorted(value):
             _add(digest, f"{name}.{key}", value[key])

@@ -74,7 +74,9 @@ class ModelSubject:
     def __init__(self, model: WorldModel, chunk: int = 8, retries: int = 1) -> None:
         """retries: further attempts after a call of a single question failed for a reason that may pass."""
         if not model.card.imagines:
-            raise InputError(f"model {model.card.name!r} imagines nothing, so there is nothing to measure; name another")
+            raise InputError(
+                f"model {model.card.name!r} imagines nothing, so there is nothing to measure; name another"
+            )
         self.model, self.chunk, self.retries = model, chunk, retries
         self.name = model.card.name
 

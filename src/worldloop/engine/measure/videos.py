@@ -131,7 +131,9 @@ def list_videos(folder: Path) -> dict[str, Path]:
             continue
         name = path.name if pictures else path.stem
         if name in found:
-            raise InputError(f"{folder} has two videos {name!r}, {found[name].name} and {path.name}; keep one")
+            raise InputError(
+                f"{folder} has two videos {name!r}, {found[name].name} and {path.name}; keep one"
+            )
         found[name] = path
     return found
 
@@ -194,7 +196,13 @@ def _array(path: Path) -> np.ndarray:
         frames = np.load(path, allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise InputError(f"it is no array ({error})") from None
-    if not isinstance(frames, np.ndarray) or frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3 or not frames.size:
+    if (
+        not isinstance(frames, np.ndarray)
+        or frames.dtype != np.uint8
+        or frames.ndim != 4
+        or frames.shape[3] != 3
+        or not frames.size
+    ):
         raise InputError("an array of frames is uint8 [T,H,W,3]")
     return frames
 

@@ -19,7 +19,12 @@ from worldloop.runs.lines import read_lines
 from worldloop.runs.scores.schema import CaseEntry, ScoreHeader, ScoreRow
 from worldloop.runs.tables import digest, read_table, to_table
 
-SCORES_HEADER, SCORES_JOURNAL, SCORES_TABLE, FRAMES = "metrics.json", "journal.jsonl", "scores.parquet", "frames"
+SCORES_HEADER, SCORES_JOURNAL, SCORES_TABLE, FRAMES = (
+    "metrics.json",
+    "journal.jsonl",
+    "scores.parquet",
+    "frames",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,14 +79,18 @@ def read_score_header(folder: Path) -> ScoreHeader:
     """The header of a folder of scores; RunFolderError when there is none or it is malformed."""
     path = folder / SCORES_HEADER
     if not path.is_file():
-        raise RunFolderError(f"{folder} holds no scores: it has no {SCORES_HEADER}; give a folder of `worldloop metrics`")
+        raise RunFolderError(
+            f"{folder} holds no scores: it has no {SCORES_HEADER}; give a folder of `worldloop metrics`"
+        )
     try:
         header: ScoreHeader = ScoreHeader.from_dict(json.loads(read_bytes(path).decode("utf-8")))
         return header
     except RunFolderError:
         raise
     except (ValueError, RecursionError, InputError) as error:
-        raise RunFolderError(f"{path} is damaged ({error}); restore it, or measure into a new folder") from None
+        raise RunFolderError(
+            f"{path} is damaged ({error}); restore it, or measure into a new folder"
+        ) from None
 
 
 def read_entries(folder: Path, header: ScoreHeader) -> tuple[dict[str, CaseEntry], int]:
@@ -130,7 +139,9 @@ def find_scores(paths: str | Path | Iterable[str | Path]) -> list[Path]:
     found: set[Path] = set()
     for path in map(Path, [paths] if isinstance(paths, str | Path) else paths):
         if not path.exists():
-            raise RunFolderError(f"{path} does not exist; give a folder of `worldloop metrics`, or one that holds some")
+            raise RunFolderError(
+                f"{path} does not exist; give a folder of `worldloop metrics`, or one that holds some"
+            )
         for name, folders, files in os.walk(path):
             if SCORES_HEADER in files:
                 found.add(Path(name))

@@ -75,9 +75,7 @@ class ScoreWriter:
             raise
 
     @classmethod
-    def _resume(
-        cls, folder: Path, header: ScoreHeader, lock: FolderLock, retry_failed: bool
-    ) -> ScoreWriter:
+    def _resume(cls, folder: Path, header: ScoreHeader, lock: FolderLock, retry_failed: bool) -> ScoreWriter:
         old = read_score_header(folder)
         if differing := _difference(old, header):
             raise RunFolderError(
@@ -97,7 +95,12 @@ class ScoreWriter:
             resumed = (*old.resumed, note)
             # Readers trust the table unless the status is `running`: it must change before the journal does.
             old = replace(
-                old, metrics=header.metrics, suite=header.suite, status="running", finished="", resumed=resumed
+                old,
+                metrics=header.metrics,
+                suite=header.suite,
+                status="running",
+                finished="",
+                resumed=resumed,
             )
             _save(folder, old)
         return cls(folder, old, lock, kept, size)

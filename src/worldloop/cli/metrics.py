@@ -24,16 +24,15 @@ if TYPE_CHECKING:
     from worldloop.runs.scores import Scores
 
 CASES = 8
-KINDS = {
-    "full": ("walk", "loop", "long", "keys", "table", "physics"),
+SUITE_KINDS = {
     "quality": ("walk", "keys", "table"),
-    "controllability": ("walk", "keys"),
+    "controllability": ("walk", "keys", "compose"),
     "geometry": ("walk", "loop", "keys"),
     "physics": ("physics",),
     "interaction": ("walk", "keys", "table", "physics"),
     "long": ("loop", "long"),
 }
-"""Kinds of case that the metrics of a suite are made for."""
+"""Kinds of case that the metrics of a suite are made for; the full suite takes all."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="with --videos: bring videos to the size and length of their case",
     )
-    add("--suite", default="full", choices=tuple(KINDS), help="default: %(default)s")
+    add("--suite", default="full", choices=("full", *SUITE_KINDS), help="default: %(default)s")
     add("--metrics", default="", metavar="NAME,...", help="only these metrics, whatever the suite")
     add(
         "--kinds",
@@ -227,9 +226,10 @@ def _metrics(options: argparse.Namespace) -> tuple[list[Metric], list[str]]:
 
 
 def _specs(options: argparse.Namespace) -> list[CaseSpec]:
-    from worldloop.metrics.cases import list_cases
+    from worldloop.metrics.cases import KINDS, list_cases
 
-    return list_cases(names(options.kinds) or KINDS[options.suite], options.cases, options.seed)
+    usual = [k for k in KINDS if options.suite == "full" or k in SUITE_KINDS[options.suite]]
+    return list_cases(names(options.kinds) or usual, options.cases, options.seed)
 
 
 def _list(options: argparse.Namespace) -> int:

@@ -45,7 +45,12 @@ def make_clips(cases: int) -> list[Clip]:
     clips = []
     for i, spec in enumerate(specs):
         case = build_case(spec)
-        clips.append(case.clip(spoilt(case.truth.frames, i), spoilt(case.truth.frames[:1].repeat(len(case.truth.frames), 0), i)))
+        clips.append(
+            case.clip(
+                spoilt(case.truth.frames, i),
+                spoilt(case.truth.frames[:1].repeat(len(case.truth.frames), 0), i),
+            )
+        )
     return clips
 
 
@@ -54,7 +59,9 @@ def fresh(clips: Sequence[Clip]) -> list[Clip]:
     return [replace(c, kept={}) for c in clips]
 
 
-def rate(clips: Sequence[Clip], score: Callable[[Clip], object], pool: ThreadPoolExecutor) -> dict[str, float]:
+def rate(
+    clips: Sequence[Clip], score: Callable[[Clip], object], pool: ThreadPoolExecutor
+) -> dict[str, float]:
     """Frames for each second, the best of two rounds."""
     frames, best, best_cpu = sum(len(c.frames) for c in clips), float("inf"), float("inf")
     for _ in range(2):
@@ -89,7 +96,11 @@ def measure(cases: int) -> dict[str, object]:
     for name, share in shares(metrics, clips).items():
         alone[name]["share_core_ms"] = share
     without = sorted(m.name for m in metrics if m.name not in alone)
-    return {"together": {**whole, "metrics": len(metrics), "clips": len(clips)}, "alone": alone, "apply_to_none": without}
+    return {
+        "together": {**whole, "metrics": len(metrics), "clips": len(clips)},
+        "alone": alone,
+        "apply_to_none": without,
+    }
 
 
 def shares(metrics: Sequence[Metric], clips: Sequence[Clip]) -> dict[str, float]:

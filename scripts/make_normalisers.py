@@ -75,7 +75,9 @@ def scale(info: MetricInfo, found: dict[str, Scores]) -> dict[str, object] | str
 def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--work", type=Path, required=True, help="where the scores go; the same command goes on there")
+    parser.add_argument(
+        "--work", type=Path, required=True, help="where the scores go; the same command goes on there"
+    )
     parser.add_argument("--cases", type=int, default=8, help="of each kind")
     parser.add_argument("--kinds", default=",".join(KINDS))
     parser.add_argument("--suite", default="full")
@@ -88,7 +90,13 @@ def main() -> None:
     models = [Noise() if n == "noise" else MODELS.create(n) for n in names]
     subjects = [(ModelSubject(m), options.work / n) for n, m in zip(names, models)]
     settings = MeasureSettings(keep=0, suite=options.suite)
-    measure(subjects, specs, metrics, settings, progress=lambda w, d, t: print(f"{w} {d}/{t}", end="\r", flush=True))
+    measure(
+        subjects,
+        specs,
+        metrics,
+        settings,
+        progress=lambda w, d, t: print(f"{w} {d}/{t}", end="\r", flush=True),
+    )
     found = {n: read_scores(options.work / n) for n in names}
     scales: dict[str, object] = {}
     left_out: dict[str, str] = {}

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich import box
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -38,8 +39,8 @@ def about(metric: Metric) -> dict[str, Any]:
     return {**found, **lists, "low": low, "high": high, "tolerance": metric.tolerance}
 
 
-def listed_rich(metrics: Sequence[Metric]) -> Table:
-    """For a terminal."""
+def listed_rich(metrics: Sequence[Metric]) -> RenderableType:
+    """For a terminal; how to get what does not come with the package stands below."""
     table = Table(box=box.SIMPLE_HEAD)
     for heading in ("metric", "what it says", "needs", "weights", "source"):
         table.add_column(heading, overflow="fold")
@@ -51,8 +52,9 @@ def listed_rich(metrics: Sequence[Metric]) -> Table:
         first = Text(m.name, style="bold").append(f" {ARROWS[m.better]}")
         unit = f" [{m.unit}]" if m.unit else ""
         first.append(f"\n{_range(m)}{unit}", style="dim")
-        table.add_row(first, Text(m.summary), Text(_needs(m)), Text(_weights(m)), Text(m.source))
-    return table
+        table.add_row(first, Text(m.summary), Text(_needs(m)), Text(m.weights or "none"), Text(m.source))
+    notes = [f"{m.name} runs only when named with --metrics: {m.optional}" for m in metrics if m.optional]
+    return Group(table, *(Text(n, style="dim") for n in notes))
 
 
 def listed_markdown(metrics: Sequence[Metric]) -> str:

@@ -216,11 +216,10 @@ def _notes(scores: Sequence[Scores], labels: Sequence[str], lines: Sequence[Metr
     for name, found in zip(labels, scores):
         if not found.complete:
             notes.append(f"{name} is unfinished: {len(found.rows)} scores so far.")
-        reasons = Counter(
-            (r.status, r.error) for r in found.rows if r.status in ("failed", "unfit") and r.error
-        )
+        blamed = {(r.status, r.error, r.case) for r in found.rows if r.status in ("failed", "unfit")}
+        reasons = Counter((status, error) for status, error, _ in sorted(blamed))
         for (status, reason), count in reasons.most_common(3):
-            notes.append(f"{name}: {count} score{'s' if count != 1 else ''} {status}: {reason[:200]}")
+            notes.append(f"{name}: {count} case{'s' if count != 1 else ''} {status}: {reason[:200]}")
     frozen = next(
         (n for n, s in zip(labels, scores) if s.header.baseline and s.header.name == "frozen"), None
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -270,23 +271,26 @@ def _through(
 
     done = {id(w): sum(not w.wants(i) for i in range(len(specs))) for w in works}
 
-    def drain(pending: Sequence[_Pending]) -> None:
-        for p in pending:
+    pending: deque[_Pending] = deque()
+
+    def write(most: int) -> None:
+        """Put down what has been scored, in order; waits while more than so many clips are on the way."""
+        while pending and (len(pending) > most or pending[0].entry.done()):
+            p = pending.popleft()
             p.work.write(p.entry.result(), p.case, p.answer)
             done[id(p.work)] += 1
             progress(p.work.subject.name, done[id(p.work)], len(specs))
 
     for w in works:
         progress(w.subject.name, done[id(w)], len(specs))
-    ahead, before = start(0), list[_Pending]()
+    ahead = start(0)
     for number, batch in enumerate(batches):
         cases = list(zip(batch, (f.result() for f in ahead)))
         ahead = start(number + 1)
-        now: list[_Pending] = []
         for work in works:
             mine = [(i, case) for i, case in cases if work.wants(i)]
             for (i, case), answer in zip(mine, work.answer(mine)):
-                now.append(_Pending(work, case, answer, pool.submit(work.score, i, case, answer)))
-        drain(before)
-        before = now
-    drain(before)
+                entry = pool.submit(work.score, i, case, answer)
+                pending.append(_Pending(work, case, answer, entry))
+            write(settings.batch * len(works))
+    write(0)

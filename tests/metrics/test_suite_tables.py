@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import numpy as np
@@ -83,7 +84,7 @@ def test_tables_are_printed(scores):
     from rich.console import Console
 
     tables = metric_tables(list(scores.values()))
-    console = Console(width=140, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console = Console(width=140, record=True, file=io.StringIO())
     console.print(to_rich(tables))
     text, markdown = console.export_text(), to_markdown(tables)
     for words in ("toy-error ↓", "toy-change ↑", "dim - frozen", "indoor.walk"):

@@ -102,17 +102,17 @@ class ModelSubject:
             )
 
     def ask(self, cases: Sequence[Case]) -> list[Answer]:
-        """Plans and twins go in together; where a call fails, its questions are asked one by one, so that only the guilty fail."""
+        """Plans go in together, then twins; where a call fails, its questions are asked one by one, so that only the guilty fail."""
         reasons = [self._unfit(case) for case in cases]
         fit = [c for c, reason in zip(cases, reasons) if reason is None]
         twins = [c for c in fit if c.twin is not None]
-        queries = [_query(c, c.query.plan) for c in fit]
-        queries += [_query(c, c.twin) for c in twins if c.twin is not None]
-        found = self._all(queries)
-        plans = dict(zip(map(id, fit), found))
-        still = dict(zip(map(id, twins), found[len(fit) :]))
+        plans = self._all([_query(c, c.query.plan) for c in fit])
+        still = self._all([_query(c, c.twin) for c in twins if c.twin is not None])
+        of_plan, of_twin = dict(zip(map(id, fit), plans)), dict(zip(map(id, twins), still))
         return [
-            Answer("unfit", reason=reason) if reason is not None else _answer(plans[id(c)], still.get(id(c)))
+            Answer("unfit", reason=reason)
+            if reason is not None
+            else _answer(of_plan[id(c)], of_twin.get(id(c)))
             for c, reason in zip(cases, reasons)
         ]
 

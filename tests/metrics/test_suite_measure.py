@@ -107,9 +107,16 @@ def test_only_what_is_new_is_computed(tmp_path):
     assert not asked and len(scored) == 6 and again.digest() == first.digest() and not again.header.resumed
     # Another metric: the first case's frames were kept, the others are imagined again, and nothing is scored twice.
     both = measured(folder, Counted(), [error, CHANGE])
-    plans = {q.plan.names[0] for q in asked}
-    assert len(asked) == 5 * 2 * 3 and "stop" in plans and len(scored) == 6
+    assert len(asked) == 5 * 3 and "stop" not in {q.plan.names[0] for q in asked} and len(scored) == 6
     assert both.complete and len(both.rows) == 12 and by(both, ERROR) == by(first, ERROR)
+    # A metric that compares with doing nothing: now the model is asked for that, too.
+    asked.clear()
+    three = measured(folder, Counted(), [error, CHANGE, EFFECT])
+    assert (
+        len(asked) == 6 * 2 * 3
+        and len(scored) == 6
+        and {r.status for r in three.of(EFFECT.name)} == {"scored"}
+    )
     # Another version: scored again.
     newer = measured(folder, Counted(), [replace(error, version=2)])
     assert len(scored) == 12 and {r.version for r in newer.rows} == {2}

@@ -20,6 +20,7 @@ from worldloop.view.metric_table import metric_tables
 from worldloop.view.metric_text import number, to_markdown, to_rich
 from worldloop.view.report import write_report
 
+from report_runs import handmade
 from toy_metrics import TOYS, Dim, Moody, toy_case, toy_metric, toy_specs
 
 MODELS_HERE = {"dim": Dim, "moody": Moody}
@@ -116,6 +117,10 @@ def test_the_page_shows_metrics(scores, tmp_path):
     write_report([], path, metrics=metric_tables(list(scores.values())))
     page = path.read_text()
     assert 'id="metrics"' in page and "toy-error" in page and 'id="methods"' not in page
+    runs = [handmade(tmp_path, name, [1, 0, 1, 1, 0, 1]) for name in ("none", "oracle")]
+    write_report(runs, path, metrics=metric_tables([scores["dim"]]))
+    both = path.read_text()
+    assert all(f'id="{part}"' in both for part in ("metrics", "methods", "reading", "provenance"))
 
 
 def normaliser_file(path, metrics, left_out=None):

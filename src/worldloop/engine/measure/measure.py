@@ -139,6 +139,7 @@ class _Work:
     def __post_init__(self) -> None:
         self.alone = [m for m in self.metrics if m.over == "clip"]
         self.together = [m for m in self.metrics if m.over == "set"]
+        self.twins = any("twin" in m.needs for m in self.metrics)
         self.sets = {s for s in self.writer.header.sets() if self.missing(s.id, self.together)}
 
     def missing(self, case: str, metrics: Sequence[Metric]) -> list[Metric]:
@@ -158,7 +159,7 @@ class _Work:
     def answer(self, cases: Sequence[tuple[int, Case]]) -> list[Answer]:
         """From the frames that were kept, else from the subject."""
         known = {i: self._kept(i, case) for i, case in cases}
-        asked = iter(self.subject.ask([case for i, case in cases if known[i] is None]))
+        asked = iter(self.subject.ask([case for i, case in cases if known[i] is None], self.twins))
         return [known[i] or next(asked) for i, _ in cases]
 
     def _kept(self, i: int, case: Case) -> Answer | None:
@@ -173,6 +174,8 @@ class _Work:
         except RunFolderError as error:
             log.warning("%s; the model is asked again", error)
             return None
+        if self.twins and case.twin is not None and twin is None and not entry.reason:
+            return None  # the twin was not asked for before
         answer = Answer("asked", frames, twin, entry.reason, entry.seconds)
         return answer if clip_key(case, answer) == entry.clip else None
 

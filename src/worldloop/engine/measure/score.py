@@ -67,13 +67,12 @@ def reduced(clip: Clip, metrics: Sequence[Metric]) -> Clip:
 
 
 def clip_key(case: Case, answer: Answer) -> str:
-    """32 hex digits over everything that a metric may read of the case and of the answer."""
+    """32 hex digits over everything that a metric may read of the case, and over the frames that answer it."""
     digest = hashlib.blake2b(case.spec.id.encode(), digest_size=16)
     for f in fields(case.truth):
         if f.name != "kept":
             _add(digest, f.name, getattr(case.truth, f.name))
     _add(digest, "imagined", answer.frames)
-    _add(digest, "imagined twin", answer.twin)
     return digest.hexdigest()
 
 

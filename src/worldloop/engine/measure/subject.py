@@ -63,8 +63,8 @@ class Subject(Protocol):
         """SplitError when it was made from some of these."""
         ...
 
-    def ask(self, cases: Sequence[Case]) -> list[Answer]:
-        """An answer for each case, in order, which depends on that case alone."""
+    def ask(self, cases: Sequence[Case], twins: bool = True) -> list[Answer]:
+        """An answer for each case, in order, which depends on that case alone; with `twins`, also to doing nothing."""
         ...
 
 
@@ -101,14 +101,14 @@ class ModelSubject:
                 f"model {self.name!r} was trained on {len(overlap)} of these scenes, such as {overlap[0]!r}"
             )
 
-    def ask(self, cases: Sequence[Case]) -> list[Answer]:
+    def ask(self, cases: Sequence[Case], twins: bool = True) -> list[Answer]:
         """Plans go in together, then twins; where a call fails, its questions are asked one by one, so that only the guilty fail."""
         reasons = [self._unfit(case) for case in cases]
         fit = [c for c, reason in zip(cases, reasons) if reason is None]
-        twins = [c for c in fit if c.twin is not None]
+        paired = [c for c in fit if twins and c.twin is not None]
         plans = self._all([_query(c, c.query.plan) for c in fit])
-        still = self._all([_query(c, c.twin) for c in twins if c.twin is not None])
-        of_plan, of_twin = dict(zip(map(id, fit), plans)), dict(zip(map(id, twins), still))
+        still = self._all([_query(c, c.twin) for c in paired if c.twin is not None])
+        of_plan, of_twin = dict(zip(map(id, fit), plans)), dict(zip(map(id, paired), still))
         return [
             Answer("unfit", reason=reason)
             if reason is not None

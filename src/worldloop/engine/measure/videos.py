@@ -58,11 +58,11 @@ class VideoFolder:
     def check_scenes(self, scenes: set[str]) -> None:
         """Nobody knows what they were made from."""
 
-    def ask(self, cases: Sequence[Case]) -> list[Answer]:
+    def ask(self, cases: Sequence[Case], twins: bool = True) -> list[Answer]:
         """The frames in the files; a missing, undecodable or unfitting video is a failure."""
-        return [self._one(case) for case in cases]
+        return [self._one(case, twins) for case in cases]
 
-    def _one(self, case: Case) -> Answer:
+    def _one(self, case: Case, twins: bool) -> Answer:
         name, shape = case.spec.id, case.truth.frames.shape
         if name not in self.found:
             return Answer("failed", reason=f"there is no video {name}.mp4, .npy or folder of .png")
@@ -71,7 +71,7 @@ class VideoFolder:
         except WorldloopError as error:
             return Answer("failed", reason=f"{self.found[name].name}: {said(error)}")
         twin, reason = None, ""
-        if case.twin is not None:
+        if twins and case.twin is not None:
             try:
                 if name + TWIN not in self.found:
                     raise InputError(f"there is no video {name}{TWIN} of doing nothing")
@@ -87,7 +87,7 @@ class BareVideos(VideoFolder):
     def __init__(self, folder: str | Path) -> None:
         super().__init__(folder, bare_cases(folder))
 
-    def _one(self, case: Case) -> Answer:
+    def _one(self, case: Case, twins: bool) -> Answer:
         path = self.found[case.spec.script]
         try:
             return Answer("asked", read_video(path))

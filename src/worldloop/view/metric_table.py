@@ -11,10 +11,12 @@ import numpy as np
 
 from worldloop.core import InputError
 from worldloop.runs.scores import MetricInfo, ScoreRow, Scores
-from worldloop.stats import Estimate, PairedDifference, mean_interval, paired_difference
+from worldloop.stats import Estimate, mean_interval
 
 REFERENCES = ("frozen", "oracle")
 """Baselines that the others are compared with, case by case."""
+MOST_REASONS = 6
+"""Reasons for failures that are told below a table."""
 ARROWS = {"higher": "↑", "lower": "↓"}
 
 
@@ -31,7 +33,7 @@ class MetricCell:
     """Of every status but `scored` and `lacking`."""
     kinds: dict[str, float]
     """Mean for each `domain.kind`."""
-    differences: dict[str, PairedDifference]
+    differences: dict[str, Estimate]
     """This model minus each of `REFERENCES`, over the cases that both have; empty for baselines."""
 
     @property
@@ -47,6 +49,11 @@ class MetricLine:
     info: MetricInfo
     cells: list[MetricCell | None]
     """In the order of the table's models; None for a model that was not measured by this metric."""
+
+    @property
+    def applies(self) -> bool:
+        """Whether there is any case for it."""
+        return any(cell is not None and cell.total for cell in self.cells)
 
     def verdict(self, cell: MetricCell, reference: str) -> str:
         """`better` or `worse` than a baseline where the interval says so, else empty."""
@@ -181,9 +188,7 @@ def _cell(
         theirs = values(other.of(info.name), info.worst)
         both = [c for c in found if c in theirs]
         if both:
-            a, b = [found[c] for c in both], [theirs[c] for c in both]
-            clusters = [scenes[c] for c in both]
-            d = paired_difference(a, b, clusters, confidence)
+            d = mean_interval([found[c] - theirs[c] for c in both], [scenes[c] for c in both], confidence)
             differences[name] = d if info.over == "clip" else _bare(d)
     mean = mean_interval(list(found.values()), [scenes[c] for c in found], confidence) if found else None
     return MetricCell(
@@ -196,7 +201,7 @@ def _cell(
     )
 
 
-def _bare(estimate: Any) -> Any:
+def _bare(estimate: Estimate) -> Estimate:
     """Sets of clips are too few to resample."""
     return replace(estimate, low=None, high=None, note="over sets of clips, which are not resampled")
 
@@ -216,10 +221,9 @@ def _notes(scores: Sequence[Scores], labels: Sequence[str], lines: Sequence[Metr
     for name, found in zip(labels, scores):
         if not found.complete:
             notes.append(f"{name} is unfinished: {len(found.rows)} scores so far.")
-        blamed = {(r.status, r.error, r.case) for r in found.rows if r.status in ("failed", "unfit")}
-        reasons = Counter((status, error) for status, error, _ in sorted(blamed))
-        for (status, reason), count in reasons.most_common(3):
-            notes.append(f"{name}: {count} case{'s' if count != 1 else ''} {status}: {reason[:200]}")
+    notes += _blame(scores, labels)
+    if idle := [line.info.name for line in lines if not line.applies]:
+        notes.append(f"Do not apply to any of these cases: {', '.join(idle)}.")
     frozen = next(
         (n for n, s in zip(labels, scores) if s.header.baseline and s.header.name == "frozen"), None
     )
@@ -234,11 +238,38 @@ def _notes(scores: Sequence[Scores], labels: Sequence[str], lines: Sequence[Metr
     return notes
 
 
+def _blame(scores: Sequence[Scores], labels: Sequence[str]) -> list[str]:
+    """Each reason once, with whom and what it concerns, the most frequent ones first."""
+    models: dict[tuple[str, str], dict[str, None]] = {}
+    metrics: dict[tuple[str, str], set[str]] = {}
+    order = list(dict.fromkeys(str(m["name"]) for s in scores for m in s.header.metrics))
+    cases: dict[tuple[str, str], set[tuple[str, str]]] = {}
+    for name, found in zip(labels, scores):
+        for row in found.rows:
+            if row.status in ("failed", "unfit"):
+                key = row.status, row.error
+                models.setdefault(key, {})[name] = None
+                metrics.setdefault(key, set()).add(row.metric)
+                cases.setdefault(key, set()).add((name, row.case))
+    lines = []
+    for key in sorted(cases, key=lambda k: -len(cases[k]))[:MOST_REASONS]:
+        (status, reason), count = key, len(cases[key])
+        named = [m for m in order if m in metrics[key]]
+        what = ", ".join(named) if len(named) <= 3 else f"{len(named)} metrics"
+        verb = "cannot be asked" if status == "unfit" else "failed"
+        lines.append(
+            f"{', '.join(models[key])}: {count} case{'s' if count != 1 else ''} {verb} ({what}): {reason[:200]}"
+        )
+    if len(cases) > MOST_REASONS:
+        lines.append(f"{len(cases) - MOST_REASONS} more reasons are in the tables of scores.")
+    return lines
+
+
 def _fooled(line: MetricLine, frozen: int, oracle: int) -> bool:
     still, true = line.cells[frozen], line.cells[oracle]
     if still is None or true is None or still.mean is None or true.mean is None:
         return False
-    if still.mean.value is None or true.mean.value is None:
+    if still.mean.value is None or true.mean.value is None or not (still.scored and true.scored):
         return False
     sign = 1 if line.info.better == "higher" else -1
     return sign * (still.mean.value - true.mean.value) >= 0

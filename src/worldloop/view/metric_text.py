@@ -15,28 +15,44 @@ from worldloop.view.leaderboard_table import escape, printable
 from worldloop.view.metric_table import ARROWS, MetricCell, MetricLine, MetricTable
 
 NONE = "–"
+Cell = tuple[str, str, str, str]
+"""Value, interval, coverage, and `better`, `worse` or nothing."""
 _STYLE = {"better": "green", "worse": "red", "": ""}
 
 
 def to_rich(tables: Sequence[MetricTable]) -> RenderableType:
-    """Tables for a terminal; coverage and intervals stand below their values."""
+    """Tables for a terminal: means with intervals and coverage below, then the differences to baselines."""
     parts: list[RenderableType] = []
     for t in tables:
-        table = Table(title=Text(printable(t.title), style="bold"), title_justify="left", box=box.SIMPLE_HEAD)
-        table.add_column("metric", overflow="fold", min_width=14)
-        headings = columns(t)
-        for heading in headings:
-            table.add_column(Text(printable(heading)), justify="right")
-        group = ""
-        for line in t.lines:
-            if line.info.group != group:
-                group = line.info.group
-                table.add_row(Text(group, style="dim italic"), *[""] * len(headings))
-            first = Text(printable(line.info.name), style="bold").append(f" {ARROWS[line.info.better]}")
-            first.append(f"\n{printable(line.info.unit)}", style="dim")
-            table.add_row(first, *(_rich(cell) for cell in row(t, line)))
-        parts += [table, *(Text(printable(n), style="dim") for n in t.notes), Text()]
+        parts.append(_grid(t, t.title, t.models, [row(t, line)[: len(t.models)] for line in shown(t)]))
+        if t.compared:
+            headings = columns(t)[len(t.models) :]
+            cells = [row(t, line)[len(t.models) :] for line in shown(t)]
+            parts.append(_grid(t, "Difference on the same cases", headings, cells))
+        parts += [*(Text(printable(n), style="dim") for n in t.notes), Text()]
     return Group(*parts)
+
+
+def _grid(t: MetricTable, title: str, headings: Sequence[str], cells: Sequence[Sequence[Cell]]) -> Table:
+    table = Table(title=Text(printable(title), style="bold"), title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("metric", overflow="fold", min_width=24)
+    for heading in headings:
+        table.add_column(Text(printable(heading)), justify="right", overflow="fold")
+    group = ""
+    for line, some in zip(shown(t), cells):
+        if line.info.group != group:
+            group = line.info.group
+            table.add_row(Text(group, style="dim italic"), *[""] * len(headings))
+        first = Text(printable(line.info.name), style="bold").append(f" {ARROWS[line.info.better]}")
+        if line.info.unit:
+            first.append(f"\n{printable(line.info.unit)}", style="dim")
+        table.add_row(first, *(_rich(cell) for cell in some))
+    return table
+
+
+def shown(table: MetricTable) -> list[MetricLine]:
+    """The lines of metrics that apply to any of the cases."""
+    return [line for line in table.lines if line.applies]
 
 
 def to_markdown(tables: Sequence[MetricTable]) -> str:
@@ -50,9 +66,9 @@ def to_markdown(tables: Sequence[MetricTable]) -> str:
             "| " + " | ".join(escape(h) for h in headings) + " |",
             "|---|---|" + "---:|" * (len(headings) - 2),
         ]
-        for line in t.lines:
-            shown = [" ".join(filter(None, (a, f"({b})" if b else "", c))) for a, b, c, _ in row(t, line)]
-            cells = [f"{escape(line.info.name)} {ARROWS[line.info.better]}", escape(line.info.unit), *shown]
+        for line in shown(t):
+            texts = [" ".join(filter(None, (a, f"({b})" if b else "", c))) for a, b, c, _ in row(t, line)]
+            cells = [f"{escape(line.info.name)} {ARROWS[line.info.better]}", escape(line.info.unit), *texts]
             lines.append("| " + " | ".join(cells) + " |")
         sections.append("\n".join([*lines, "", *(f"- {escape(n)}" for n in t.notes)]))
     return "\n\n".join(sections) + "\n"
@@ -61,10 +77,6 @@ def to_markdown(tables: Sequence[MetricTable]) -> str:
 def columns(table: MetricTable) -> list[str]:
     """Headings of all columns but the first."""
     return [*table.models, *(f"{m} - {r}" for m, r in table.compared)]
-
-
-Cell = tuple[str, str, str, str]
-"""Value, interval, coverage, and `better`, `worse` or nothing."""
 
 
 def row(table: MetricTable, line: MetricLine) -> list[Cell]:
@@ -95,9 +107,9 @@ def _interval(estimate: Estimate, sign: str = "") -> str:
 
 
 def number(value: float, sign: str = "") -> str:
-    """Three significant digits, and none behind a large number's point."""
-    if value == 0 or not math.isfinite(value):
-        return f"{value + 0.0:{sign}g}"
+    """A finite number to three significant digits, and none behind a large number's point."""
+    if abs(value) < 1e-9:  # rounding, which is no difference
+        return "0"
     digits = max(0, 2 - math.floor(math.log10(abs(value))))
     return f"{value:{sign}.{digits}f}" if digits <= 5 else f"{value:{sign}.1e}"
 

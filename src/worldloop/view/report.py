@@ -181,6 +181,7 @@ def _render(
         metrics=metrics,
         metric_columns=metric_text.columns,
         metric_row=metric_text.row,
+        metric_lines=metric_text.shown,
         arrows=ARROWS,
         kept=kept,
         dropped=sum(len(s.replays[kept:]) for s in sections),

@@ -251,8 +251,13 @@ def _sanity(options: argparse.Namespace) -> int:
     from worldloop.metrics.defects import load_defects
     from worldloop.view.sanity_table import sanity_rich
 
-    metrics, _ = _metrics(options)
+    metrics, left_out = _metrics(options)
     specs = _specs(options)
+    for line in [
+        *left_out,
+        *(f"{m.name} is scored over sets and not tried" for m in metrics if m.over == "set"),
+    ]:
+        _say(line)
     with progress(quiet=options.json) as bar:
         found = sanity(metrics, list(load_defects().values()), specs, Show(bar))
     if options.json:

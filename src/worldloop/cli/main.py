@@ -13,13 +13,28 @@ from types import ModuleType
 from rich.logging import RichHandler
 
 from worldloop import __version__
-from worldloop.cli import check, collect, compare, listing, play, run, serve, study, train, view
+from worldloop.cli import (
+    check,
+    collect,
+    compare,
+    coverage,
+    listing,
+    metrics,
+    play,
+    run,
+    serve,
+    study,
+    train,
+    view,
+)
 from worldloop.cli.console import errors
 from worldloop.core import WorldloopError
 
 VERBS: dict[str, ModuleType] = {
     "run": run,
     "compare": compare,
+    "metrics": metrics,
+    "coverage": coverage,
     "view": view,
     "check": check,
     "play": play,

@@ -104,7 +104,7 @@ def main(options: argparse.Namespace) -> int:
     study = _STUDIES[options.what]
     folder = Path(options.out or Path("studies") / options.what)
     with progress(quiet=options.json) as bar:
-        result = study(options, folder, _Show(bar))
+        result = study(options, folder, Show(bar))
     if options.json:
         print_json(result.to_dict())
     else:
@@ -113,7 +113,7 @@ def main(options: argparse.Namespace) -> int:
 
 
 @dataclass
-class _Show:
+class Show:
     """A line of progress for each stage; a finished stage stays."""
 
     bar: Any

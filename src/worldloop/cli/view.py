@@ -1,4 +1,4 @@
-"""Write a self-contained HTML report of runs: table, intervals, and replays of what was imagined."""
+"""Write a self-contained HTML report of runs and scores: tables, intervals, and replays of what was imagined."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from pathlib import Path
 
 from worldloop.cli.console import out, print_json
 from worldloop.runs import find_runs, read_run
+from worldloop.runs.scores import find_scores, read_scores
+from worldloop.view.metric_table import metric_tables
 from worldloop.view.report import write_report
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `worldloop view`."""
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="run folders, or folders that hold some")
+    parser.add_argument(
+        "runs", nargs="+", metavar="RUN", help="folders of runs or scores, or folders that hold some"
+    )
     parser.add_argument(
         "--html", default="report.html", metavar="FILE", help="where to write (default: %(default)s)"
     )
@@ -30,11 +34,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Write the report and say where it is."""
-    runs = [read_run(folder) for folder in find_runs(options.runs)]
+    scores = [read_scores(folder) for folder in find_scores(options.runs)]
+    runs = [read_run(folder) for folder in find_runs(options.runs, or_none=bool(scores))]
     path = Path(options.html)
-    write_report(runs, path, replays=options.replays, allow_missing_controls=options.allow_missing_controls)
+    write_report(
+        runs,
+        path,
+        replays=options.replays,
+        allow_missing_controls=options.allow_missing_controls,
+        metrics=metric_tables(scores) if scores else (),
+    )
     if options.json:
-        print_json({"html": str(path), "bytes": path.stat().st_size, "runs": len(runs)})
+        found = {"html": str(path), "bytes": path.stat().st_size, "runs": len(runs), "scores": len(scores)}
+        print_json(found)
     else:
         out.print(
             f"{path} ({path.stat().st_size / 1e6:.1f} MB): open it in a browser",

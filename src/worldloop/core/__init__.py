@@ -10,6 +10,7 @@ from worldloop.core.errors import (
     RunFolderError,
     ServerError,
     SplitError,
+    UnaskableError,
     WorldloopError,
 )
 from worldloop.core.registry import Registry, parse_spec
@@ -70,6 +71,7 @@ __all__ = [
     "SplitError",
     "SteppedModel",
     "Task",
+    "UnaskableError",
     "Vocabulary",
     "WorldModel",
     "WorldloopError",

@@ -26,6 +26,10 @@ class ModelError(WorldloopError):
     """A world model broke its contract (frame count, shape, dtype, NaN) or failed to run."""
 
 
+class UnaskableError(ModelError):
+    """The question lies outside what a world model was made for (an action it never saw): it is unfit for it, and did not fail."""
+
+
 class ServerError(WorldloopError):
     """A server could not be reached, refused the request or gave no usable reply."""
 

@@ -1,13 +1,10 @@
 """Drive one world model by a long plan and see where its imagination leads, without an agent.
 
-A plan is cut into chunks. Each chunk is imagined from the last frames that were imagined before it, as many as the card's
-`history` says: errors add up, as they do when a person plays. A model that reads what it does not imagine (a panorama, depth,
-the simulator) could go on only with what was true at the start; it is asked for the whole plan at once instead.
+How a plan that is longer than a model's reach goes on from imagined frames is said in `onward`.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,21 +12,8 @@ from typing import Any
 import numpy as np
 
 from worldloop.actions import usual_translator
-from worldloop.core import (
-    Environment,
-    Episode,
-    InputError,
-    Observation,
-    Plan,
-    Query,
-    Rollout,
-    WorldModel,
-    derive_seed,
-    generator,
-)
-from worldloop.core.errors import ModelError
-from worldloop.engine.conformance.questions import prepare
-from worldloop.engine.guard import check_rollout, only
+from worldloop.core import Environment, Episode, InputError, Observation, Plan, Query, WorldModel, generator
+from worldloop.engine.onward import Chunk, imagine, unread
 
 PLACES, FARTHEST = 32, 4.0
 """Random starts that are looked at, and metres of free way ahead beyond which more does not count."""
@@ -55,18 +39,6 @@ class PlayConfig:
             raise InputError(
                 f"a chunk has 1 action or more, a picture 8 to 4096 pixels, not {self.chunk} and {self.size}"
             )
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """One call of the model."""
-
-    first: int
-    """Index of its first action."""
-    actions: int
-    seed: int
-    seconds: float
-    """Of the call."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,37 +81,15 @@ def play(
         raise InputError(reason)
     world, episode = _world(model, plan, config)
     now = world.reset(episode)
-    shown = {
-        "text",
-        *(n for n in ("panorama", "depth", "segmentation", "pose") if getattr(now, n) is not None),
-        *now.extra,
-    }
-    if missing := sorted(set(card.reads) - shown - {"rgb"}):
+    if missing := unread(card, now):
         raise InputError(f"model {card.name!r} reads {', '.join(missing)}, which a house does not show")
     simulator = world.simulator()
-    reads = [n for n in card.reads if n not in ("rgb", "text")]
-    whole = "it runs the simulator" if "simulator" in card.privileges else ""
-    size = len(plan) if whole else min(config.chunk, len(plan))
-    history, frames = [only(now, card.reads, card.privileges)], list[Observation]()
-    chunks: list[Chunk] = []
-    while len(frames) < len(plan):
-        first, past = len(frames), card.history - 1
-        part = Plan(plan.vocabulary, plan.actions[first : first + size])
-        between = plan.actions[max(0, first - past) : first]
-        seed = derive_seed(config.seed, "play", first)
-        query = Query(tuple(history[-card.history :]), between, part, seed, simulator)
-        rollout, seconds = _timed(model, prepare(model, query))
-        # Only an answer tells what a model imagines besides pictures, and so whether it can go on from there.
-        if not frames and size < len(plan) and (lost := _lost(reads, rollout)):
-            whole, size = f"it reads {', '.join(lost)}, which it does not imagine", len(plan)
-            continue
-        frames += rollout.frames
-        history += [only(f, card.reads, card.privileges) for f in rollout.frames]
-        chunks.append(Chunk(first, len(part), seed, seconds))
-        told(len(frames))
+    query = Query((now,), (), plan, config.seed, simulator)
+    imagined = imagine(model, [query], config.chunk, "play", told)[0]
     truth = simulator.rollout(plan) if config.truth else ()
     place = {"scene": config.scene, **episode.start}
-    return Played(model, config, plan, now, place, tuple(frames), tuple(truth), tuple(chunks), whole)
+    frames, chunks = imagined.frames, imagined.chunks
+    return Played(model, config, plan, now, place, frames, tuple(truth), chunks, imagined.whole)
 
 
 def told_as(plan: Plan, kind: str) -> Any:
@@ -151,21 +101,6 @@ def told_as(plan: Plan, kind: str) -> Any:
     if isinstance(value, np.ndarray):
         return value.tolist()
     return list(value) if isinstance(value, tuple) else value
-
-
-def _timed(model: WorldModel, query: Query) -> tuple[Rollout, float]:
-    start = time.perf_counter()
-    found = model.simulate([query])
-    seconds = time.perf_counter() - start
-    if len(found) != 1:
-        raise ModelError(f"model {model.card.name!r} gave {len(found)} rollouts for 1 query")
-    return check_rollout(query, found[0], model.card.name), seconds
-
-
-def _lost(reads: list[str], rollout: Rollout) -> list[str]:
-    """What the model reads and its last frame does not have."""
-    last = rollout.frames[-1]
-    return [n for n in reads if last.extra.get(n, getattr(last, n, None)) is None]
 
 
 def _world(model: WorldModel, plan: Plan, config: PlayConfig) -> tuple[Environment, Episode]:

@@ -95,6 +95,18 @@ def count(data: bytes, most: int) -> int:
     return total
 
 
+def read(data: bytes | memoryview, most: int) -> np.ndarray:
+    """All pictures of a file, uint8 [L,H,W,3]. VideoError when it holds none, more than `most`, or is damaged."""
+    found: list[np.ndarray] = []
+    for frame in _frames(data):
+        if len(found) == most:
+            raise VideoError(f"it holds more than {most} pictures")
+        found.append(frame.to_ndarray(format="rgb24"))
+    if not found:
+        raise VideoError("it holds no picture")
+    return np.stack(found)
+
+
 def pick(data: bytes, numbers: Sequence[int], size: tuple[int, int]) -> list[np.ndarray]:
     """The pictures of these rising numbers (one may come again), uint8 [H,W,3], brought to a size (rows, columns)."""
     from PIL import Image

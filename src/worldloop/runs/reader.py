@@ -135,10 +135,10 @@ def read_header(folder: str | Path) -> RunHeader:
         raise RunFolderError(f"{path} is damaged ({error}); restore it from a copy of the run") from None
 
 
-def find_runs(paths: str | Path | Iterable[str | Path]) -> list[Path]:
+def find_runs(paths: str | Path | Iterable[str | Path], *, or_none: bool = False) -> list[Path]:
     """The run folders among `paths` and below them, sorted, each once.
 
-    Raises RunFolderError when a path does not exist or has no run in it.
+    Raises RunFolderError when a path does not exist or has no run in it; with `or_none`, the latter is no error.
     """
     found: set[Path] = set()
     for path in map(Path, [paths] if isinstance(paths, str | Path) else paths):
@@ -149,7 +149,7 @@ def find_runs(paths: str | Path | Iterable[str | Path]) -> list[Path]:
             if HEADER_NAME in files:
                 below.add(Path(name))
                 folders.clear()  # no runs inside runs
-        if not below:
+        if not below and not or_none:
             raise RunFolderError(f"there is no run in {path}: no {HEADER_NAME} in it or below it")
         found |= below
     return sorted(found)

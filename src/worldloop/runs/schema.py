@@ -18,7 +18,7 @@ EPISODE_STATUSES = ("finished", "crashed", "timed_out", "refused")
 RUN_STATUSES = ("running", "complete", "incomplete")
 
 
-class _Checked:
+class Checked:
     """Converts and checks every field against its annotation."""
 
     finite: ClassVar[tuple[str, ...]] = ()
@@ -55,7 +55,7 @@ class _Checked:
 
 
 @dataclass(frozen=True)
-class EpisodeRecord(_Checked):
+class EpisodeRecord(Checked):
     """How one episode went. One row of `episodes.parquet`."""
 
     finite: ClassVar[tuple[str, ...]] = ("score", "path_length", "confidence", "metrics")
@@ -101,7 +101,7 @@ class EpisodeRecord(_Checked):
 
 
 @dataclass(frozen=True)
-class DecisionRecord(_Checked):
+class DecisionRecord(Checked):
     """One turn of the loop. One row of `decisions.parquet`."""
 
     finite: ClassVar[tuple[str, ...]] = ("position", "yaw_deg", "confidence")
@@ -138,7 +138,7 @@ class DecisionRecord(_Checked):
 
 
 @dataclass(frozen=True)
-class CandidateRecord(_Checked):
+class CandidateRecord(Checked):
     """One plan that was considered. One row of `candidates.parquet`."""
 
     natural: ClassVar[tuple[str, ...]] = ("decision", "candidate")
@@ -168,7 +168,7 @@ class CandidateRecord(_Checked):
 
 
 @dataclass(frozen=True)
-class RunHeader(_Checked):
+class RunHeader(Checked):
     """What a run is: `run.json`. One run is one task, model, agent, split, seed and settings."""
 
     later: ClassVar[tuple[str, ...]] = ("scenes",)

@@ -5,6 +5,7 @@ from worldloop.stats.correlation import FEWEST, Outcomes, correlation_gap, model
 from worldloop.stats.estimate import Estimate
 from worldloop.stats.navigation import spl
 from worldloop.stats.nested import nested_interval
+from worldloop.stats.ranks import Stability, normalise, under_scenes, under_weights
 from worldloop.stats.rates import holm, mcnemar_exact, wilson
 from worldloop.stats.sequential import PairedBets, SequentialVerdict, scene_order, sequential_verdict
 from worldloop.stats.trend import spearman_trend
@@ -17,17 +18,21 @@ __all__ = [
     "PairedBets",
     "PairedDifference",
     "SequentialVerdict",
+    "Stability",
     "correlation_gap",
     "holm",
     "mcnemar_exact",
     "mean_interval",
     "model_correlation",
     "nested_interval",
+    "normalise",
     "paired_difference",
     "scene_order",
     "sequential_verdict",
     "spearman_trend",
     "spl",
+    "under_scenes",
+    "under_weights",
     "utility",
     "wilson",
 ]

@@ -179,23 +179,23 @@ def _footnotes(board: TaskBoard) -> list[str]:
 def _markdown(board: TaskBoard) -> str:
     columns = table_columns(board)
     lines = [
-        f"### {_escape(board.title)}",
+        f"### {escape(board.title)}",
         "",
-        "| " + " | ".join(["model", "successes", *(_escape(h) for h, _ in columns), "verdict"]) + " |",
+        "| " + " | ".join(["model", "successes", *(escape(h) for h, _ in columns), "verdict"]) + " |",
         "|" + "---|" * 2 + "---:|" * len(columns) + "---|",
     ]
     for i, row in enumerate(board.rows):
         marks = board.marks(row)
-        cells = [_escape(row.label) + (f"<sup>{marks}</sup>" if marks else ""), outcomes(row)]
+        cells = [escape(row.label) + (f"<sup>{marks}</sup>" if marks else ""), outcomes(row)]
         for _, column in columns:
             value, below = column[i]
             cells.append(f"{value} ({below})" if below else value)
         verdict = f"**{row.verdict}**" if row.verdict in ("better", "worse") else row.verdict
         lines.append("| " + " | ".join([*cells, verdict]) + " |")
-    return "\n".join([*lines, "", *(f"- {_escape(note)}" for note in _footnotes(board))])
+    return "\n".join([*lines, "", *(f"- {escape(note)}" for note in _footnotes(board))])
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
     """Text that cannot break a Markdown table or smuggle HTML into it."""
     text = " ".join(printable(text).replace("&", "&amp;").replace("<", "&lt;").split())
     return "".join(f"\\{c}" if c in "\\|*_`[]" else c for c in text)

@@ -18,8 +18,10 @@ from markupsafe import Markup
 from worldloop.core import InputError
 from worldloop.runs import Run
 from worldloop.runs.disk import replace_text
+from worldloop.view import metric_text
 from worldloop.view.leaderboard import leaderboard
 from worldloop.view.leaderboard_table import TaskBoard, outcomes, table_columns
+from worldloop.view.metric_table import ARROWS, MetricTable
 from worldloop.view.report_pictures import Embedded, Encoding, Pictures
 from worldloop.view.report_plots import Plot, interval_plots
 from worldloop.view.report_provenance import (
@@ -90,8 +92,11 @@ def write_report(
     replays: int = 3,
     allow_missing_controls: bool = False,
     largest: int = LARGEST,
+    metrics: Sequence[MetricTable] = (),
 ) -> None:
     """Write runs as one HTML file: verdicts, tables, interval plots, episode replays and provenance.
+
+    `metrics` are tables of open-loop scores, which get a section of their own; without runs they are all of the page.
 
     `replays` is how many episodes of each task can be watched; they are taken from those that have stored
     frames, preferably where models differ in outcome, and are the same for all models. `largest` is the size
@@ -104,10 +109,11 @@ def write_report(
     """
     if replays < 0:
         raise InputError(f"--replays must be at least 0, got {replays}")
-    found = leaderboard(runs, allow_missing_controls=allow_missing_controls)
-    pictures = Pictures()
-    sections = [_section(board, found.confidence, runs, replays, pictures) for board in found.tasks]
-    page = _fitted(sections, pictures, largest)
+    pictures, sections = Pictures(), list[Section]()
+    if runs or not metrics:
+        found = leaderboard(runs, allow_missing_controls=allow_missing_controls)
+        sections = [_section(board, found.confidence, runs, replays, pictures) for board in found.tasks]
+    page = _fitted(sections, metrics, pictures, largest)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -136,24 +142,30 @@ def _section(
     )
 
 
-def _fitted(sections: Sequence[Section], pictures: Pictures, largest: int) -> str:
+def _fitted(
+    sections: Sequence[Section], metrics: Sequence[MetricTable], pictures: Pictures, largest: int
+) -> str:
     """The page with as many replays as fit, in the best quality that fits."""
-    most = max(len(s.replays) for s in sections)
+    most = max((len(s.replays) for s in sections), default=0)
     for kept in range(most, -1, -1):
         shown = [replay for s in sections for replay in s.replays[:kept]]
-        bare = len(_render(sections, kept, None, []).encode())
+        bare = len(_render(sections, metrics, kept, None, []).encode())
         wanted = [p for replay in shown for p in replay.pictures()]
         # Each embedded picture brings its element's text besides the data URI.
         room = largest - bare - 120 * len({p.key for p in wanted}) - 400
         fit = pictures.fit(wanted, room)
         if fit is not None or kept == 0:
             encoding, embedded = fit or (None, [])
-            return _render(sections, kept, encoding, embedded)
+            return _render(sections, metrics, kept, encoding, embedded)
     raise AssertionError("a page without replays always fits")
 
 
 def _render(
-    sections: Sequence[Section], kept: int, encoding: Encoding | None, embedded: Sequence[Embedded]
+    sections: Sequence[Section],
+    metrics: Sequence[MetricTable],
+    kept: int,
+    encoding: Encoding | None,
+    embedded: Sequence[Embedded],
 ) -> str:
     environment = Environment(
         loader=PackageLoader("worldloop.view", "templates"),
@@ -166,6 +178,11 @@ def _render(
     script, style = (_own(environment, name) for name in ("report.js", "report.css"))
     return environment.get_template("report.html.j2").render(
         sections=sections,
+        metrics=metrics,
+        metric_columns=metric_text.columns,
+        metric_row=metric_text.row,
+        metric_lines=metric_text.shown,
+        arrows=ARROWS,
         kept=kept,
         dropped=sum(len(s.replays[kept:]) for s in sections),
         note=encoding.note if encoding else "",

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from worldloop.actions import TextTranslator, intended_path
 from worldloop.core import Action, Observation, Plan, Query, Vocabulary
-from worldloop.core.errors import ModelError
+from worldloop.core.errors import ModelError, UnaskableError
 from worldloop.models.video.backbone import BackboneConfig
 from worldloop.models.video.camera import relative
 from worldloop.models.video.captions import caption_batch
@@ -142,12 +142,12 @@ class QueryReader:
         known, codes = ", ".join(self.spec.actions), []
         for action in actions:
             if action.name not in self.spec.actions:
-                raise ModelError(
+                raise UnaskableError(
                     f"model {self.spec.name!r} was not trained on {action.name!r}; known: {known}"
                 )
             p, trained = vocabulary.primitive(action), self.spec.actions[action.name]
             if not np.allclose((p.forward, p.left, p.yaw_deg), trained, rtol=0, atol=1e-6):
-                raise ModelError(
+                raise UnaskableError(
                     f"{action.name!r} moves ({p.forward:g} m, {p.left:g} m, {p.yaw_deg:g} deg) here, but model "
                     f"{self.spec.name!r} was trained with ({', '.join(f'{v:g}' for v in trained)})"
                 )

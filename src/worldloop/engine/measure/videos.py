@@ -1,0 +1,218 @@
+"""Folders of videos that others made: one file or folder of pictures for each case, named by the case's id."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from worldloop.actions import NAVIGATION
+from worldloop.core import InputError, Observation, Query, WorldloopError
+from worldloop.engine.measure.subject import Answer, said
+from worldloop.metrics.cases import Case, CaseSpec
+from worldloop.metrics.clip import Clip
+from worldloop.models import mp4
+
+SUFFIXES = (".mp4", ".npy")
+"""Of files; a folder of .png has none."""
+TWIN = ".twin"
+"""Stands after the case's id in the name of the video of doing nothing."""
+LONGEST = 4096
+"""Frames of a video, beyond which it is not read."""
+LARGEST = 2**31
+"""Bytes of an array of frames, beyond which it is not read."""
+
+
+class VideoFolder:
+    """Videos in the place of a model."""
+
+    def __init__(self, folder: str | Path, cases: Sequence[CaseSpec], resample: bool = False) -> None:
+        """resample: bring videos of another size or number of frames to those of the case; else they are an error.
+
+        InputError for a folder that is none, that has two videos of a name, or that has none for any of the cases.
+        """
+        self.folder, self.resample = Path(folder), resample
+        self.found = list_videos(self.folder)
+        self.name = self.folder.resolve().name or "videos"
+        ids = {c.id for c in cases}
+        self.unknown = sorted(n for n in self.found if n not in ids and n.removesuffix(TWIN) not in ids)
+        """Names of files that belong to no case."""
+        if not ids & set(self.found):
+            raise InputError(
+                f"{folder} has no video of these cases; videos are called after them, such as {min(ids)}.mp4 (see "
+                "`worldloop metrics cases`); with --bare they are scored without cases"
+            )
+
+    def identity(self) -> dict[str, Any]:
+        """The name, and whether videos are resampled; what is in them is noted with each case."""
+        return {"model": self.name, "videos": _digest(self.folder, self.found), "resample": self.resample}
+
+    def about(self) -> dict[str, Any]:
+        """Nothing is known of who made them."""
+        return {"model_card": {"name": self.name, "summary": "videos in a folder"}}
+
+    def check_scenes(self, scenes: set[str]) -> None:
+        """Nobody knows what they were made from."""
+
+    def ask(self, cases: Sequence[Case], twins: bool = True) -> list[Answer]:
+        """The frames in the files; a missing, undecodable or unfitting video is a failure."""
+        return [self._one(case, twins) for case in cases]
+
+    def _one(self, case: Case, twins: bool) -> Answer:
+        name, shape = case.spec.id, case.truth.frames.shape
+        if name not in self.found:
+            return Answer("failed", reason=f"there is no video {name}.mp4, .npy or folder of .png")
+        try:
+            frames = fitted(read_video(self.found[name]), shape, self.resample)
+        except WorldloopError as error:
+            return Answer("failed", reason=f"{self.found[name].name}: {said(error)}")
+        twin, reason = None, ""
+        if twins and case.twin is not None:
+            try:
+                if name + TWIN not in self.found:
+                    raise InputError(f"there is no video {name}{TWIN} of doing nothing")
+                twin = fitted(read_video(self.found[name + TWIN]), shape, self.resample)
+            except WorldloopError as error:
+                reason = said(error)
+        return Answer("asked", frames, twin, reason)
+
+
+class BareVideos(VideoFolder):
+    """Videos without cases: each is a case of its own, of which nothing else is known."""
+
+    def __init__(self, folder: str | Path) -> None:
+        super().__init__(folder, bare_cases(folder))
+
+    def _one(self, case: Case, twins: bool) -> Answer:
+        path = self.found[case.spec.script]
+        try:
+            return Answer("asked", read_video(path))
+        except WorldloopError as error:
+            return Answer("failed", reason=f"{path.name}: {said(error)}")
+
+
+def bare_cases(folder: str | Path) -> list[CaseSpec]:
+    """A case for each video of a folder, by name; for `build_bare`."""
+    found = list_videos(Path(folder))
+    if not found:
+        raise InputError(f"{folder} has no video: no .mp4, no .npy and no folder of .png")
+    return [_Bare("bare", "bare", name, name, 0) for name in sorted(found)]
+
+
+class _Bare(CaseSpec):
+    """Called like its video."""
+
+    __slots__ = ()
+
+    @property
+    def id(self) -> str:
+        return self.script
+
+
+def build_bare(spec: CaseSpec) -> Case:
+    """A case of which nothing is known: metrics that need more than frames lack something."""
+    nothing = np.zeros((1, 1, 1, 3), np.uint8)
+    query = Query((Observation(nothing[0]),), (), NAVIGATION.plan(["stop"]), spec.seed)
+    return Case(spec, query, Clip(frames=nothing))
+
+
+def list_videos(folder: Path) -> dict[str, Path]:
+    """Name without suffix -> path; InputError for a folder that is none, or two videos of a name."""
+    if not folder.is_dir():
+        raise InputError(f"{folder} is no folder; give one that holds videos")
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        pictures = path.is_dir() and any(path.glob("*.png"))
+        if not pictures and not (path.is_file() and path.suffix in SUFFIXES):
+            continue
+        name = path.name if pictures else path.stem
+        if name in found:
+            raise InputError(
+                f"{folder} has two videos {name!r}, {found[name].name} and {path.name}; keep one"
+            )
+        found[name] = path
+    return found
+
+
+def read_video(path: Path) -> np.ndarray:
+    """uint8 [T,H,W,3] of an mp4 file, an npy file or a folder of png files in the order of their names.
+
+    WorldloopError for what cannot be decoded; MissingExtraError without PyAV.
+    """
+    try:
+        if path.is_dir():
+            return _pictures(sorted(path.glob("*.png")))
+        if path.suffix == ".npy":
+            return _array(path)
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"it cannot be read: {error.strerror or error}") from None
+    return mp4.read(data, LONGEST)
+
+
+def fitted(frames: np.ndarray, shape: tuple[int, ...], resample: bool) -> np.ndarray:
+    """Frames [T,H,W,3] of a shape; InputError for another one, unless it is to be resampled."""
+    if frames.shape == shape:
+        return frames
+    length, height, width = shape[:3]
+    if not resample:
+        hint = "; leave out the start picture" if len(frames) == length + 1 else ""
+        raise InputError(
+            f"it has {len(frames)} frames of {frames.shape[1]} x {frames.shape[2]}, not {length} of {height} x {width}"
+            f"{hint}, or give --resample"
+        )
+    # The last frame is the last one of the plan; each of the others is the nearest in time.
+    chosen = np.rint((np.arange(1, length + 1) / length) * len(frames)).astype(int) - 1
+    picked = frames[np.clip(chosen, 0, len(frames) - 1)]
+    if picked.shape[1:3] == (height, width):
+        return picked
+    resized = [Image.fromarray(f).resize((width, height), Image.Resampling.LANCZOS) for f in picked]
+    return np.stack([np.asarray(f) for f in resized])
+
+
+def _pictures(paths: Sequence[Path]) -> np.ndarray:
+    if len(paths) > LONGEST:
+        raise InputError(f"it has more than {LONGEST} pictures")
+    frames = []
+    for path in paths:
+        try:
+            with Image.open(path, formats=["PNG"]) as picture:
+                frames.append(np.asarray(picture.convert("RGB")))
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            raise InputError(f"{path.name} is no usable picture ({error})") from None
+    if len({f.shape for f in frames}) > 1:
+        raise InputError("its pictures differ in size")
+    return np.stack(frames)
+
+
+def _array(path: Path) -> np.ndarray:
+    if path.stat().st_size > LARGEST:
+        raise InputError(f"it is larger than {LARGEST >> 20} MiB")
+    try:
+        frames = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise InputError(f"it is no array ({error})") from None
+    if (
+        not isinstance(frames, np.ndarray)
+        or frames.dtype != np.uint8
+        or frames.ndim != 4
+        or frames.shape[3] != 3
+        or not frames.size
+    ):
+        raise InputError("an array of frames is uint8 [T,H,W,3]")
+    return frames
+
+
+def _digest(folder: Path, found: dict[str, Path]) -> str:
+    """32 hex digits over names, sizes and content, so that scores of other videos are not gone on with."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, path in sorted(found.items()):
+        for file in sorted(path.glob("*.png")) if path.is_dir() else [path]:
+            digest.update(f"{name}/{file.name}/{file.stat().st_size}".encode())
+            with file.open("rb") as data:
+                digest.update(hashlib.file_digest(data, lambda: hashlib.blake2b(digest_size=16)).digest())
+    return digest.hexdigest()

@@ -1,0 +1,152 @@
+"""Writing scores: create or go on, one atomic line for each case, the table at the end."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from worldloop.core import RunFolderError
+from worldloop.runs.disk import now, remove_temporaries, replace_text
+from worldloop.runs.fields import canonical
+from worldloop.runs.frames import FrameStore
+from worldloop.runs.lines import LineFile
+from worldloop.runs.lock import LOCK_NAME, FolderLock
+from worldloop.runs.scores.reader import (
+    FRAMES,
+    SCORES_HEADER,
+    SCORES_JOURNAL,
+    SCORES_TABLE,
+    read_entries,
+    read_score_header,
+    rows_of,
+    rows_wanted,
+    table_of,
+)
+from worldloop.runs.scores.schema import CaseEntry, ScoreHeader
+from worldloop.runs.tables import write_table
+
+
+class ScoreWriter:
+    """The only writer of a folder of scores. Use as a context manager; leaving it does not finish the table."""
+
+    def __init__(
+        self, folder: Path, header: ScoreHeader, lock: FolderLock, entries: dict[str, CaseEntry], size: int
+    ) -> None:
+        """Use `ScoreWriter.open`."""
+        self.folder, self.header, self.entries = folder, header, entries
+        self.frames = FrameStore(folder / FRAMES)
+        self._lock, self._journal = lock, LineFile(folder / SCORES_JOURNAL, size)
+        self._begun = time.monotonic()
+
+    @classmethod
+    def open(cls, folder: str | Path, header: ScoreHeader, *, retry_failed: bool = False) -> ScoreWriter:
+        """Create the folder, or go on where it stopped.
+
+        The model and the list of cases must equal those in the folder; the metrics need not. With `retry_failed`, cases in
+        which something failed are forgotten, and so done again. RunFolderError when the folder holds something else, is being
+        written by another process, or is damaged.
+        """
+        folder = Path(folder)
+        try:
+            held = sorted(p.name for p in folder.iterdir()) if folder.exists() else []
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunFolderError(f"{folder} cannot hold scores: {error.strerror or error}") from error
+        strange = [n for n in held if n != LOCK_NAME and not n.endswith(".tmp")]
+        if strange and SCORES_HEADER not in held:
+            raise RunFolderError(
+                f"{folder} holds other files ({', '.join(strange[:3])}) and no scores; choose an empty or a new folder"
+            )
+        lock = FolderLock(folder)
+        try:
+            remove_temporaries(folder)
+            FrameStore(folder / FRAMES).clean()
+            if SCORES_HEADER not in held:
+                header = replace(header, status="running", started=now(), finished="")
+                _save(folder, header)
+                return cls(folder, header, lock, {}, 0)
+            return cls._resume(folder, header, lock, retry_failed)
+        except BaseException:
+            lock.release()
+            raise
+
+    @classmethod
+    def _resume(cls, folder: Path, header: ScoreHeader, lock: FolderLock, retry_failed: bool) -> ScoreWriter:
+        old = read_score_header(folder)
+        if differing := _difference(old, header):
+            raise RunFolderError(
+                f"{folder} holds other scores: it differs in {', '.join(differing)}; give the same command again, or "
+                "choose another folder with --out"
+            )
+        entries, size = read_entries(folder, old)
+        kept = {k: e for k, e in entries.items() if not (retry_failed and e.failed)}
+        same = canonical(list(old.metrics)) == canonical(list(header.metrics))
+        if old.status != "complete" or not same or len(kept) < len(entries):
+            note = {
+                "at": now(),
+                "versions": header.versions,
+                "git_revision": header.git_revision,
+                "arguments_given": header.arguments_given,
+            }
+            resumed = (*old.resumed, note)
+            # Readers trust the table unless the status is `running`: it must change before the journal does.
+            old = replace(
+                old,
+                metrics=header.metrics,
+                suite=header.suite,
+                status="running",
+                finished="",
+                resumed=resumed,
+            )
+            _save(folder, old)
+        return cls(folder, old, lock, kept, size)
+
+    def write(self, entry: CaseEntry) -> None:
+        """Append one case or set to the journal; it is on disk when this returns."""
+        self._journal.append(entry.to_dict())
+        self.entries[entry.case] = entry
+
+    def put_frames(self, frames: np.ndarray) -> tuple[str, ...]:
+        """Store frames uint8 [T,H,W,3], each once by content; their hashes."""
+        return tuple(self.frames.put(np.ascontiguousarray(f)) for f in frames)
+
+    def finish(self) -> ScoreHeader:
+        """Write the table, then the status: `complete` when every case and metric has a row, else `incomplete`."""
+        if self.header.status == "running":
+            rows = rows_of(self.header, self.entries)
+            write_table(table_of(rows), self.folder / SCORES_TABLE)
+            status = "complete" if len(rows) == rows_wanted(self.header) else "incomplete"
+            self.header = replace(self.header, status=status, finished=now(), seconds=self._seconds())
+            _save(self.folder, self.header)
+        return self.header
+
+    def close(self) -> None:
+        """Release the folder; safe to call twice."""
+        if self.header.status == "running":
+            self.header = replace(self.header, seconds=self._seconds())
+            _save(self.folder, self.header)
+        self._journal.close()
+        self._lock.release()
+
+    def _seconds(self) -> float:
+        begun, self._begun = self._begun, time.monotonic()
+        return self.header.seconds + self._begun - begun
+
+    def __enter__(self) -> ScoreWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _save(folder: Path, header: ScoreHeader) -> None:
+    replace_text(folder / SCORES_HEADER, json.dumps(header.to_dict(), indent=2) + "\n")
+
+
+def _difference(old: ScoreHeader, new: ScoreHeader) -> list[str]:
+    before, after = old.identity(), new.identity()
+    return [k for k in sorted(before | after) if canonical(before.get(k)) != canonical(after.get(k))]

@@ -1,0 +1,217 @@
+"""Measuring: nothing is dropped, nothing is repeated, and no score depends on how it was measured."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from worldloop.core import InputError, MissingExtraError, RunFolderError, SplitError
+from worldloop.engine.measure import BASELINES, MeasureSettings, ModelSubject, measure
+from worldloop.models import MODELS
+from worldloop.runs.scores import read_scores
+
+from toy_metrics import TOYS, Dim, Moody, Seer, Sworn, Trained, toy_case, toy_metric, toy_specs
+
+SETTINGS = MeasureSettings(batch=2, workers=2, build=toy_case)
+ERROR, CHANGE, EFFECT, BROKEN, DEEP, SPREAD = TOYS
+
+
+def measured(folder, model=None, metrics=TOYS, specs=None, settings=SETTINGS, **more):
+    subject = ModelSubject(model or Dim(), chunk=2)
+    measure([(subject, folder)], specs or toy_specs(), metrics, settings, **more)
+    return read_scores(folder)
+
+
+def by(scores, metric):
+    return {r.case: r for r in scores.of(metric.name)}
+
+
+def test_every_case_and_metric_has_a_row(tmp_path):
+    scores = measured(tmp_path / "dim")
+    assert scores.complete and len(scores.rows) == 6 * 5 + 1
+    statuses = {m.name: [r.status for r in scores.of(m.name)] for m in TOYS}
+    assert statuses["toy-deep"] == ["lacking"] * 6
+    assert statuses["toy-error"] == ["scored"] * 4 + ["nothing", "scored"]
+    assert statuses["toy-effect"] == ["scored"] * 6
+    assert statuses["toy-spread"] == ["scored"]
+    assert all(r.seconds >= 0 and (r.value is None) == (r.status != "scored") for r in scores.rows)
+    failed = measured(tmp_path / "bright", metrics=[replace(BROKEN, compute=lambda clip: 1 / 0)])
+    assert {(r.status, r.error) for r in failed.rows} == {("failed", "ZeroDivisionError: division by zero")}
+
+
+def test_what_a_model_cannot_be_asked_is_unfit_and_what_goes_wrong_failed(tmp_path):
+    scores = measured(tmp_path / "moody", Moody())
+    rows = by(scores, ERROR)
+    found = {case.split(".")[2]: (r.status, r.error) for case, r in rows.items() if not case.endswith(".4")}
+    assert found == {
+        "forward": ("scored", ""),
+        "left": ("unfit", "it was never shown this"),
+        "right": ("failed", "it dislikes the right"),
+    }
+    # Without its twin, a rollout has no effect that could be scored.
+    effects = {case.split(".")[2]: r.status for case, r in by(scores, EFFECT).items()}
+    assert effects == {"forward": "unfit", "left": "unfit", "right": "failed"}
+    assert [r.status for r in scores.of(SPREAD.name)] == ["failed"]
+    for model, words in ((Seer(), "reads panorama"), (Sworn(), "is not its language")):
+        rows = measured(tmp_path / model.card.name, model).of(ERROR.name)
+        assert {r.status for r in rows} == {"unfit"} and words in rows[0].error
+
+
+def test_oracle_and_frozen_are_as_they_should_be(tmp_path):
+    names = [*BASELINES, "dim"]
+    subjects = [(ModelSubject(Dim() if n == "dim" else MODELS.create(n)), tmp_path / n) for n in names]
+    headers = measure(subjects, toy_specs(), [ERROR, CHANGE], SETTINGS, baselines=BASELINES)
+    assert [h.baseline for h in headers] == [True, True, True, False]
+    found = {n: read_scores(tmp_path / n) for n in names}
+    assert all(r.value == 0 for r in found["oracle"].of(ERROR.name) if r.status == "scored")
+    assert all(r.value == 0 for r in found["frozen"].of(CHANGE.name))
+    assert {h.cases_hash for h in headers} == {headers[0].cases_hash}
+
+
+def test_nothing_depends_on_batches_threads_or_order(tmp_path):
+    whole = measured(tmp_path / "a")
+    one = measured(tmp_path / "b", settings=replace(SETTINGS, batch=1, workers=1))
+    six = measured(tmp_path / "c", settings=replace(SETTINGS, batch=6, workers=3, keep=-1))
+    assert whole.digest() == one.digest() == six.digest()
+    turned = measured(tmp_path / "d", specs=toy_specs()[::-1])
+    assert {c: r.value for c, r in by(turned, ERROR).items()} == {
+        c: r.value for c, r in by(whole, ERROR).items()
+    }
+
+
+def test_only_what_is_new_is_computed(tmp_path):
+    asked, scored = [], []
+
+    class Counted(Dim):
+        def simulate(self, queries):
+            asked.extend(queries)
+            return super().simulate(queries)
+
+    def counted(clip):
+        scored.append(1)
+        return ERROR.compute(clip)
+
+    error = replace(ERROR, compute=counted)
+    folder = tmp_path / "dim"
+    first = measured(folder, Counted(), [error])
+    assert len(scored) == 6 and asked
+    asked.clear()
+    again = measured(folder, Counted(), [error])
+    assert not asked and len(scored) == 6 and again.digest() == first.digest() and not again.header.resumed
+    # Another metric: the first case's frames were kept, the others are imagined again, and nothing is scored twice.
+    both = measured(folder, Counted(), [error, CHANGE])
+    assert len(asked) == 5 * 3 and "stop" not in {q.plan.names[0] for q in asked} and len(scored) == 6
+    assert both.complete and len(both.rows) == 12 and by(both, ERROR) == by(first, ERROR)
+    # A metric that compares with doing nothing: now the model is asked for that, too.
+    asked.clear()
+    three = measured(folder, Counted(), [error, CHANGE, EFFECT])
+    assert (
+        len(asked) == 6 * 2 * 3
+        and len(scored) == 6
+        and {r.status for r in three.of(EFFECT.name)} == {"scored"}
+    )
+    # Another version: scored again.
+    newer = measured(folder, Counted(), [replace(error, version=2)])
+    assert len(scored) == 12 and {r.version for r in newer.rows} == {2}
+
+
+def test_frames_of_the_first_cases_are_kept(tmp_path):
+    specs = [*toy_specs(2), *toy_specs(2, "loop")]
+    folder = tmp_path / "dim"
+    measured(folder, specs=specs)
+    lines = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
+    kept = {e["case"]: e["frames"] for e in lines if e["frames"]}
+    assert set(kept) == {specs[0].id, specs[2].id}
+    found = read_scores(folder)
+    assert found.frame(kept[specs[0].id][0]).shape == (8, 8, 3)
+
+
+def test_failures_can_be_tried_again(tmp_path):
+    folder = tmp_path / "m"
+
+    class Ill(Dim):
+        ill = True
+
+        def one(self, query):
+            if self.ill and "move_forward" in query.plan.names:
+                raise RuntimeError("out of memory")
+            return super().one(query)
+
+    model = Ill()
+    assert {r.status for r in measured(folder, model, [CHANGE]).rows} == {"scored", "failed"}
+    model.ill = False
+    assert {r.status for r in measured(folder, model, [CHANGE]).rows} == {"scored", "failed"}
+    well = measured(folder, model, [CHANGE], settings=replace(SETTINGS, retry_failed=True))
+    assert {r.status for r in well.rows} == {"scored"}
+    assert well.digest() == measured(tmp_path / "n", model, [CHANGE]).digest()
+
+
+def test_what_cannot_be_measured_is_refused(tmp_path):
+    with pytest.raises(SplitError, match="trained on 1 of these scenes, such as 'toy-1'"):
+        measured(tmp_path / "t", Trained())
+    with pytest.raises(InputError, match="imagines nothing"):
+        ModelSubject(MODELS.create("none"))
+    measured(tmp_path / "dim")
+    with pytest.raises(RunFolderError, match="differs in cases"):
+        measured(tmp_path / "dim", specs=toy_specs(3))
+    with pytest.raises(RunFolderError, match=r"spec\.model"):
+        measured(tmp_path / "dim", Sworn())
+
+    def absent(clip):
+        """Needs what is not installed."""
+        raise MissingExtraError("optical flow", "metrics")
+
+    with pytest.raises(MissingExtraError, match=r"worldloop\[metrics\]"):
+        measured(tmp_path / "m", metrics=[toy_metric(absent)])
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").touch()
+    with pytest.raises(RunFolderError, match=r"thesis\.tex"):
+        measured(tmp_path / "other")
+
+
+def test_damage_is_told(tmp_path):
+    measured(tmp_path / "dim")
+    path = tmp_path / "dim" / "scores.parquet"
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(RunFolderError, match="damaged"):
+        read_scores(tmp_path / "dim")
+    (tmp_path / "dim" / "metrics.json").write_text('{"spec": {}}')
+    with pytest.raises(RunFolderError, match="lacks"):
+        read_scores(tmp_path / "dim")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork") or sys.platform == "darwin", reason="needs fork and SIGKILL")
+def test_killed_and_resumed(tmp_path):
+    def slow(spec):
+        time.sleep(0.02)
+        return toy_case(spec)
+
+    whole = measured(tmp_path / "whole", Moody(), specs=toy_specs(12))
+    rng, folder = np.random.default_rng(0), tmp_path / "killed"
+    settings = replace(SETTINGS, build=slow)
+    for kill in range(8):
+        child = os.fork()
+        if child == 0:
+            try:
+                measured(folder, Moody(), specs=toy_specs(12), settings=settings)
+            finally:
+                os._exit(0)
+        time.sleep(rng.uniform(0.02, 0.15))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        journal = folder / "journal.jsonl"
+        if journal.exists() and kill == 3:  # a torn last line, as a crash of the machine leaves it
+            with journal.open("ab") as file:
+                file.write(b'{"case": "indoor.wa')
+    killed = measured(folder, Moody(), specs=toy_specs(12))
+    assert killed.complete and killed.digest() == whole.digest()
+    assert sorted(p.name for p in (folder / "frames").rglob("*.png")) == sorted(
+        p.name for p in (tmp_path / "whole" / "frames").rglob("*.png")
+    )

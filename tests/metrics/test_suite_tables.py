@@ -1,0 +1,195 @@
+"""Tables: failures count as worst, coverage stands beside each score, and no model's numbers depend on another's."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import numpy as np
+import pytest
+
+from worldloop.core import InputError
+from worldloop.engine.measure import BASELINES, MeasureSettings, ModelSubject, measure
+from worldloop.metrics.normalisers import read_normalisers
+from worldloop.models import MODELS
+from worldloop.runs.scores import read_scores
+from worldloop.stats import normalise, under_scenes, under_weights
+from worldloop.view.composite import composite
+from worldloop.view.coverage import coverage
+from worldloop.view.metric_table import metric_tables
+from worldloop.view.metric_text import number, to_markdown, to_rich
+from worldloop.view.report import write_report
+
+from report_runs import handmade
+from toy_metrics import TOYS, Dim, Moody, toy_case, toy_metric, toy_specs
+
+MODELS_HERE = {"dim": Dim, "moody": Moody}
+METRICS = [m for m in TOYS if m.name != "toy-broken"]
+
+
+@pytest.fixture(scope="module")
+def scores(tmp_path_factory):
+    """Two models and the baselines on six cases in three scenes."""
+    folder = tmp_path_factory.mktemp("scores")
+    names = (*MODELS_HERE, *BASELINES)
+    models = [MODELS_HERE[n]() if n in MODELS_HERE else MODELS.create(n) for n in names]
+    subjects = [(ModelSubject(m), folder / n) for n, m in zip(names, models)]
+    measure(subjects, toy_specs(), METRICS, MeasureSettings(build=toy_case), baselines=BASELINES)
+    return {n: read_scores(folder / n) for n in names}
+
+
+def line(table, metric):
+    return next(x for x in table.lines if x.info.name == metric)
+
+
+def test_failures_count_as_worst_and_coverage_is_told(scores):
+    (table,) = metric_tables(list(scores.values()))
+    assert table.models == ["dim", "moody", "frozen", "shuffled", "oracle"]
+    error = line(table, "toy-error")
+    cell = table.cell(error, "moody")
+    # Two walks ahead were scored, two turns to the right failed, two to the left could not be asked.
+    scored = [r.value for r in scores["moody"].of("toy-error") if r.status == "scored"]
+    assert len(scored) == 2 and cell.coverage == "2/6" and cell.counts == {"failed": 2, "unfit": 2}
+    assert cell.mean.value == pytest.approx((sum(scored) + 2 * 255) / 4)
+    assert table.cell(line(table, "toy-deep"), "dim").coverage == "0/0"
+    assert table.cell(error, "oracle").mean.value == 0
+    notes = " ".join(table.notes)
+    of = "(toy-error, toy-change, toy-effect)"
+    assert f"moody: 2 cases failed {of}: it dislikes the right" in notes
+    assert f"moody: 4 cases cannot be asked {of}: it was never shown this" in notes
+    assert "Do not apply to any of these cases: toy-deep." in notes
+    assert table.cell(error, "dim").differences["oracle"].value > 0
+    assert error.verdict(table.cell(error, "dim"), "oracle") == "worse"
+
+
+def test_a_frozen_picture_that_fools_a_metric_is_named(tmp_path):
+    """By its steadiness alone, a frozen picture beats the truth."""
+
+    def steady(clip):
+        """Mean absolute difference from frame to frame."""
+        return float(np.abs(np.diff(clip.frames.astype(float), axis=0)).mean())
+
+    subjects = [(ModelSubject(MODELS.create(n)), tmp_path / n) for n in ("frozen", "oracle")]
+    metrics = [toy_metric(steady), TOYS[0]]
+    measure(subjects, toy_specs(), metrics, MeasureSettings(build=toy_case), baselines=BASELINES)
+    (table,) = metric_tables([read_scores(folder) for _, folder in subjects])
+    assert "A frozen picture is as good as the oracle by toy-steady: never read these alone." in table.notes
+
+
+def test_numbers_do_not_depend_on_who_else_is_there(scores):
+    (alone,) = metric_tables([scores["dim"]])
+    (beside,) = metric_tables(list(scores.values()))
+    for a, b in zip(alone.lines, beside.lines):
+        assert a.cells[0].mean == b.cells[0].mean and a.cells[0].coverage == b.cells[0].coverage
+
+
+def test_tables_are_printed(scores):
+    from rich.console import Console
+
+    tables = metric_tables(list(scores.values()))
+    console = Console(width=140, record=True, file=io.StringIO())
+    console.print(to_rich(tables))
+    text, markdown = console.export_text(), to_markdown(tables)
+    for words in ("toy-error ↓", "toy-change ↑", "dim - frozen", "indoor.walk"):
+        assert words in text and words in markdown
+    assert all(row.count("|") == markdown.splitlines()[2].count("|") for row in markdown.splitlines()[2:8])
+    json.dumps([t.to_dict() for t in tables], allow_nan=False)
+    assert [number(v) for v in (0.0, 0.00123, 1.234, 123.4, 98765.4)] == [
+        "0",
+        "0.00123",
+        "1.23",
+        "123",
+        "98765",
+    ]
+
+
+def test_scores_that_do_not_belong_together_are_told_apart(scores, tmp_path):
+    subject = ModelSubject(Dim())
+    measure([(subject, tmp_path / "dim")], toy_specs(3), METRICS, MeasureSettings(build=toy_case))
+    other = read_scores(tmp_path / "dim")
+    assert len(metric_tables([*scores.values(), other])) == 2
+    with pytest.raises(InputError, match="two folders of scores of 'dim'"):
+        metric_tables([scores["dim"], scores["dim"]])
+    with pytest.raises(InputError, match="there are no scores"):
+        metric_tables([])
+
+
+def test_the_page_shows_metrics(scores, tmp_path):
+    path = tmp_path / "page.html"
+    write_report([], path, metrics=metric_tables(list(scores.values())))
+    page = path.read_text()
+    assert 'id="metrics"' in page and "toy-error" in page and 'id="methods"' not in page
+    runs = [handmade(tmp_path, name, [1, 0, 1, 1, 0, 1]) for name in ("none", "oracle")]
+    write_report(runs, path, metrics=metric_tables([scores["dim"]]))
+    both = path.read_text()
+    assert all(f'id="{part}"' in both for part in ("metrics", "methods", "reading", "provenance"))
+
+
+def normaliser_file(path, metrics, left_out=None):
+    scales = {
+        n: {"version": 1, "low": a, "high": b, "low_from": "x", "high_from": "y"}
+        for n, (a, b) in metrics.items()
+    }
+    path.write_text(
+        json.dumps({"measured": {"command": "c", "date": "d"}, "metrics": scales, "left_out": left_out or {}})
+    )
+    return path
+
+
+def test_the_composite_is_a_mean_of_frozen_scales_or_nothing(scores, tmp_path):
+    scales = read_normalisers(
+        normaliser_file(tmp_path / "n.json", {"toy-error": (100.0, 0.0), "toy-change": (0.0, 50.0)})
+    )
+    found = composite(list(scores.values()), scales)
+    rows = {r.model: r for r in found.rows}
+    (table,) = metric_tables(list(scores.values()))
+    error, change = (table.cell(line(table, n), "dim").mean.value for n in ("toy-error", "toy-change"))
+    assert rows["dim"].score == pytest.approx(50 * ((100 - error) / 100 + change / 50))
+    assert rows["moody"].score is None and "unfit" in rows["moody"].undefined
+    assert rows["moody"].raw["toy-error"] is not None
+    assert found.rows[-1].model == "moody" and found.weights.draws == 2000 and 0 <= found.scenes.same <= 1
+    assert composite([scores["dim"]], scales).rows[0] == rows["dim"]
+    missing = read_normalisers(
+        normaliser_file(tmp_path / "m.json", {"toy-error": (100.0, 0.0), "lost": (0.0, 1.0)})
+    )
+    assert {r.score for r in composite(list(scores.values()), missing).rows} == {None}
+    with pytest.raises(InputError, match="has no length"):
+        read_normalisers(normaliser_file(tmp_path / "l.json", {"toy-error": (1.0, 1.0)}))
+    with pytest.raises(InputError, match="make_normalisers"):
+        read_normalisers(tmp_path / "none.json")
+
+
+def test_rankings_are_as_firm_as_their_gaps():
+    far = np.array([[0.9, 0.8, 0.9], [0.2, 0.1, 0.3], [0.5, 0.5, 0.4]])
+    firm = under_weights(far)
+    assert firm.same == 1.0 and firm.tau == 1.0
+    near = np.array([[0.9, 0.1], [0.1, 0.9]])
+    assert 0 <= under_weights(near).same < 0.05  # a tie stays one under hardly any weights
+    split = np.array([[0.9, 0.11], [0.1, 0.9]])
+    assert 0.3 < under_weights(split).same < 0.8
+    rng = np.random.default_rng(0)
+    cases = rng.normal(0, 0.01, (2, 1, 12)) + np.array([0.8, 0.2])[:, None, None]
+    ends = np.zeros(1), np.ones(1)
+    assert under_scenes(cases, [i // 2 for i in range(12)], *ends).same == 1.0
+    noisy = rng.normal(0.5, 0.3, (2, 1, 12))
+    noisy[0, 0, 3] = np.nan
+    loose = under_scenes(noisy, [i // 2 for i in range(12)], *ends)
+    assert loose.same < 1.0 and loose == under_scenes(noisy, [i // 2 for i in range(12)], *ends)
+    assert normalise(np.array([5.0, -1.0]), np.array([10.0, 0.0]), np.array([0.0, 1.0])).tolist() == [
+        0.5,
+        0.0,
+    ]
+    with pytest.raises(InputError, match="one scene only"):
+        under_scenes(cases, ["a"] * 12, *ends)
+    with pytest.raises(InputError, match="two models"):
+        under_weights(far[:1])
+
+
+def test_coverage_counts_what_was_really_scored(scores):
+    found = coverage([scores["dim"], scores["moody"], scores["oracle"]])
+    cell = found.cells["long video"]["indoor"]
+    assert cell.metrics == {"toy-change"} and cell.models == {"dim", "moody"}
+    assert cell.scored == sum(r.status == "scored" for n in MODELS_HERE for r in scores[n].of("toy-change"))
+    assert cell.wanted == 12 and not found.cells["physical"]["robotics"].filled
+    assert found.elsewhere == ["metrics of quality belong to no axis here"]
+    json.dumps(found.to_dict())

@@ -1,0 +1,114 @@
+"""Videos in a folder: what is there is scored, what is missing or unfit fails, and nothing is passed over in silence."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from worldloop.core import InputError, RunFolderError
+from worldloop.engine.measure import MeasureSettings, measure
+from worldloop.engine.measure.videos import (
+    BareVideos,
+    VideoFolder,
+    bare_cases,
+    build_bare,
+    fitted,
+    list_videos,
+    read_video,
+)
+from worldloop.models import mp4
+from worldloop.runs.scores import read_scores
+
+from toy_metrics import TOYS, toy_case, toy_specs
+
+SPECS = toy_specs(6)
+SETTINGS = MeasureSettings(build=toy_case)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """The truth as an array, pictures and a short array; one video that is none, one missing, one of nobody."""
+    place = tmp_path / "made"
+    place.mkdir()
+    truth = [toy_case(s).truth.frames for s in SPECS]
+    np.save(place / f"{SPECS[0].id}.npy", truth[0])
+    np.save(place / f"{SPECS[0].id}.twin.npy", np.repeat(truth[0][:1], 5, axis=0))
+    (place / SPECS[1].id).mkdir()
+    for i, frame in enumerate(truth[1]):
+        Image.fromarray(frame).save(place / SPECS[1].id / f"{i:03d}.png")
+    np.save(place / f"{SPECS[2].id}.npy", truth[2][:3])
+    (place / f"{SPECS[3].id}.mp4").write_bytes(b"no video at all")
+    np.save(place / "stray.npy", truth[5])
+    (place / "notes.txt").touch()
+    return place
+
+
+def test_each_video_is_scored_or_fails_with_a_reason(folder, tmp_path):
+    pytest.importorskip("av")
+    videos = VideoFolder(folder, SPECS)
+    assert videos.unknown == ["stray"] and videos.name == "made"
+    measure([(videos, tmp_path / "out")], SPECS, TOYS[:3], SETTINGS)
+    scores = read_scores(tmp_path / "out")
+    rows = scores.of("toy-error")
+    assert [(r.status, r.value) for r in rows[:2]] == [("scored", 0.0)] * 2
+    assert [r.status for r in rows[2:]] == ["failed"] * 4
+    assert "has 3 frames of 8 x 8, not 5 of 8 x 8" in rows[2].error and "--resample" in rows[2].error
+    assert "cannot be read" in rows[3].error and "there is no video" in rows[4].error
+    effect = scores.of("toy-effect")
+    assert [r.status for r in effect[:2]] == ["scored", "unfit"] and "doing nothing" in effect[1].error
+    # Other videos under the same name are another measurement.
+    np.save(folder / f"{SPECS[5].id}.npy", toy_case(SPECS[5]).truth.frames)
+    with pytest.raises(RunFolderError, match=r"spec\.videos"):
+        measure([(VideoFolder(folder, SPECS), tmp_path / "out")], SPECS, TOYS[:3], SETTINGS)
+
+
+def test_videos_are_resampled_only_when_told(folder, tmp_path):
+    measure([(VideoFolder(folder, SPECS, resample=True), tmp_path / "out")], SPECS, TOYS[:1], SETTINGS)
+    assert [r.status for r in read_scores(tmp_path / "out").rows[:3]] == ["scored"] * 3
+    frames = np.arange(8, dtype=np.uint8)[:, None, None, None] * np.ones((8, 6, 4, 3), np.uint8)
+    assert fitted(frames, (4, 6, 4, 3), True)[:, 0, 0, 0].tolist() == [1, 3, 5, 7]
+    assert fitted(frames, (8, 12, 8, 3), True).shape == (8, 12, 8, 3)
+    with pytest.raises(InputError, match="leave out the start picture"):
+        fitted(frames, (7, 6, 4, 3), False)
+
+
+def test_bare_videos_are_scored_by_what_needs_frames_alone(folder, tmp_path):
+    specs = bare_cases(folder)
+    assert len(specs) == 6 and len({s.id for s in specs}) == 6
+    settings = MeasureSettings(build=build_bare)
+    measure([(BareVideos(folder), tmp_path / "out")], specs, TOYS[:3], settings)
+    scores = read_scores(tmp_path / "out")
+    change = {r.case: r.status for r in scores.of("toy-change")}
+    assert change.pop(SPECS[3].id) == "failed" and set(change.values()) == {"scored"}
+    assert {r.status for r in scores.of("toy-error")} == {"lacking"}
+
+
+def test_videos_are_read_whole(tmp_path):
+    frames = np.random.default_rng(0).integers(0, 255, (4, 6, 8, 3), dtype=np.uint8)
+    if mp4.available():
+        (tmp_path / "a.mp4").write_bytes(mp4.encode(list(frames)))
+        assert read_video(tmp_path / "a.mp4").shape == frames.shape
+    np.save(tmp_path / "b.npy", frames.astype(np.float32))
+    np.save(tmp_path / "c.npy", np.array([{"no": "pickle"}], object))
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "0.png").write_bytes(b"no picture")
+    for name, words in (
+        ("b.npy", "uint8"),
+        ("c.npy", "no array"),
+        ("d", "no usable picture"),
+        ("e.npy", "cannot be read"),
+    ):
+        with pytest.raises(InputError, match=words):
+            read_video(tmp_path / name)
+    np.save(tmp_path / "a.npy", frames)
+    if mp4.available():
+        with pytest.raises(InputError, match="two videos 'a'"):
+            list_videos(tmp_path)
+    with pytest.raises(InputError, match="no folder"):
+        list_videos(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="has no video"):
+        bare_cases(tmp_path / "empty")
+    with pytest.raises(InputError, match=r"such as indoor\.walk"):
+        VideoFolder(tmp_path / "empty", SPECS)

@@ -38,8 +38,10 @@ OPTIONS = {
     "adaptation-vs-scale": ("models",),
     "style-transfer": (*ADAPTING, "examples", "control", "models"),
     "control-format": (*ADAPTING, "examples"),
+    "controllability-vs-quality": ("models", "cases"),
 }
 """Options that belong to some studies only."""
+TASKS = "active-recognition,image-goal"
 SIZES, ROLLOUTS, CONTROL = "400,2000,4000,20000", "1,3,6,11", "code"
 
 
@@ -70,9 +72,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--models",
         metavar="ROLE=FILE,...",
         help="adaptation-vs-scale: small-adapted=FILE,large-base=FILE and, if wanted, small-base=FILE; "
-        "style-transfer, instead of training: base=FILE,adapted=FILE",
+        "style-transfer, instead of training: base=FILE,adapted=FILE; controllability-vs-quality: world models, as "
+        "`worldloop run` takes them (default: controls of several strengths, point cloud and packaged video models)",
     )
-    add("--tasks", default="active-recognition,image-goal", help="default: %(default)s")
+    add("--cases", type=int, metavar="N", help="controllability-vs-quality: cases of each kind (default: 24)")
+    add("--tasks", help=f"default: {TASKS}; controllability-vs-quality: all four")
     add("--split", default="test", help="`test`, `val`, `mini` or an episode file (default: %(default)s)")
     add("--episodes", type=int, metavar="N", help="only the first N episodes of each list")
     add(
@@ -187,12 +191,24 @@ def _control_format(options: argparse.Namespace, folder: Path, show: Progress) -
     return control_format(settings, show)
 
 
+def _controllability_vs_quality(options: argparse.Namespace, folder: Path, show: Progress) -> StudyResult:
+    from worldloop.studies import ControllabilityVsQuality, controllability_vs_quality
+    from worldloop.studies.controllability_vs_quality import DEFAULT
+
+    options.tasks = options.tasks or f"{TASKS},embodied-qa,manipulation"
+    models = tuple(names(options.models or DEFAULT))
+    cases = 24 if options.cases is None else options.cases
+    settings = ControllabilityVsQuality(models, folder, cases, evaluation=_evaluation(options))
+    return controllability_vs_quality(settings, show)
+
+
 _STUDIES: dict[str, Callable[[argparse.Namespace, Path, Progress], StudyResult]] = {
     "data-scaling": _data_scaling,
     "compute-scaling": _compute_scaling,
     "adaptation-vs-scale": _adaptation_vs_scale,
     "style-transfer": _style_transfer,
     "control-format": _control_format,
+    "controllability-vs-quality": _controllability_vs_quality,
 }
 
 
@@ -208,7 +224,7 @@ def _evaluation(options: argparse.Namespace) -> Evaluation:
     from worldloop.studies import Evaluation
 
     return Evaluation(
-        tasks=tuple(names(options.tasks)),
+        tasks=tuple(names(options.tasks or TASKS)),
         split=options.split,
         episodes=options.episodes,
         trials=options.trials,

@@ -8,6 +8,10 @@ from worldloop.studies.adaptation_vs_scale import AdaptationVsScale, adaptation_
 from worldloop.studies.adapters import Adaptation
 from worldloop.studies.compute_scaling import ComputeScaling, compute_scaling
 from worldloop.studies.control_format import ControlFormat, control_format
+from worldloop.studies.controllability_vs_quality import (
+    ControllabilityVsQuality,
+    controllability_vs_quality,
+)
 from worldloop.studies.data_scaling import DataScaling, data_scaling
 from worldloop.studies.evaluation import Evaluation
 from worldloop.studies.result import Arm, Contrast, Finding, Reference, StudyResult
@@ -20,6 +24,7 @@ __all__ = [
     "ComputeScaling",
     "Contrast",
     "ControlFormat",
+    "ControllabilityVsQuality",
     "DataScaling",
     "Evaluation",
     "Finding",
@@ -30,6 +35,7 @@ __all__ = [
     "adaptation_vs_scale",
     "compute_scaling",
     "control_format",
+    "controllability_vs_quality",
     "data_scaling",
     "style_transfer",
 ]

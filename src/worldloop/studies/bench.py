@@ -96,6 +96,10 @@ class Bench:
             facts.setdefault("imagined_per_decision", {})[task] = imagined(done)
         return Measured(samples, facts, seconds, tuple(notes))
 
+    def success(self, task: str, name: str, model: WorldModel) -> Sample:
+        """How every episode of a task's list ended."""
+        return sample_of(self._closed.run(task, name, model, None))
+
     def controls(self, rollouts: Mapping[str, int | None] | None = None) -> dict[str, Measured]:
         """`none` and `oracle` in every task, from the reference runs where those are given.
 

@@ -138,8 +138,9 @@ def conclude(
     asked: Mapping[str, Any],
     out: Path,
     verdict: str | None = None,
+    picture: Callable[[StudyResult], str] = draw,
 ) -> StudyResult:
-    """The result of a study, written into its folder. `verdict` replaces the usual one."""
+    """The result of a study, written into its folder. `verdict` and `picture` replace the usual ones."""
     if sum(f.deciding for f in findings) > 1:
         notes = [*notes, "Each finding has its own interval; none is adjusted for the number of findings."]
     result = StudyResult(
@@ -154,7 +155,7 @@ def conclude(
         asked,
         versions(),
     )
-    write_result(result, out, draw(result))
+    write_result(result, out, picture(result))
     return result
 
 

@@ -1,0 +1,305 @@
+"""Which open-loop metric goes with task success: whether the frames follow the actions, or how good they look?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from worldloop.core import InputError, WorldModel
+from worldloop.engine.check import unfit, usable
+from worldloop.engine.measure import MeasureSettings, ModelSubject, measure
+from worldloop.metrics.cases import CaseSpec, list_cases
+from worldloop.metrics.metric import Metric, choose_metrics
+from worldloop.models import MODELS
+from worldloop.runs.scores import MetricInfo, Scores, read_scores
+from worldloop.stats import FEWEST, Estimate, Outcomes, correlation_gap, mean_interval, model_correlation
+from worldloop.studies.bench import Bench
+from worldloop.studies.evaluation import Evaluation, Progress, settings_dict
+from worldloop.studies.recipe import conclude
+from worldloop.studies.result import (
+    NOT_MEASURED,
+    NOT_SHOWN,
+    OPPOSITE,
+    SHOWN,
+    Arm,
+    Contrast,
+    Finding,
+    StudyResult,
+    study_folder,
+    success_in,
+)
+from worldloop.studies.scatter import Panel, Point, draw_scatter
+from worldloop.studies.verdicts import Sample, estimate
+
+NAME = "controllability-vs-quality"
+CLAIM = "task success goes with controllability, not with visual quality"
+CONTROL, QUALITY = "controllability", "mscn_naturalness"
+"""The two metrics of the claim, chosen before any result was seen; all others are told beside them."""
+KINDS = {"manipulation": ("table",)}
+HOUSE = ("walk", "loop")
+"""Kinds of cases that are like what is imagined in a task; houses are the rule."""
+DEFAULT = (
+    "oracle,oracle-blur:sigma=1,oracle-blur:sigma=2,oracle-blur:sigma=4,oracle-blur:sigma=8,oracle-wrong:share=0.25,"
+    "oracle-wrong:share=0.5,oracle-wrong,shuffled,blind,frozen,pointcloud,video-base,video-lora"
+)
+
+
+@dataclass(frozen=True)
+class ControllabilityVsQuality:
+    """Settings of `controllability_vs_quality`."""
+
+    models: tuple[str, ...]
+    """Specs of world models, as `worldloop run` takes them."""
+    out: Path = Path("studies") / NAME
+    cases: int = 24
+    """Cases of each kind."""
+    suites: tuple[str, ...] = ("quality", "controllability", "geometry")
+    """Suites whose metrics are correlated."""
+    evaluation: Evaluation = field(default_factory=Evaluation)
+
+    def __post_init__(self) -> None:
+        if len(set(self.models)) < len(self.models):
+            raise InputError("--models names a model twice")
+        if len(self.models) < FEWEST:
+            raise InputError(
+                f"a correlation over fewer than {FEWEST} models says next to nothing; --models names {len(self.models)}"
+            )
+        if not self.evaluation.closed_loop:
+            raise InputError("task success is measured in the closed loop; drop --open-loop-only")
+
+
+def controllability_vs_quality(
+    config: ControllabilityVsQuality, progress: Progress = lambda what, done, total: None
+) -> StudyResult:
+    """Run every model in every task, measure it on cases of the task's kind, and correlate over models.
+
+    A model that cannot be asked in a task is left out of that task, with a note. The same call goes on where it was cut off.
+    Raises InputError for models, tasks and settings that cannot be used.
+    """
+    with study_folder(config.out, NAME):
+        work = _Work(config, progress)
+        work.bench.check()
+        found = {spec: work.measured(spec) for spec in config.models}
+        tables = [_table(task, found, work.infos) for task in work.bench.tasks]
+        findings = [finding for table in tables for finding in table.findings()]
+        result = conclude(
+            NAME,
+            CLAIM,
+            "model",
+            [_arm(spec, m) for spec, m in found.items()],
+            [],
+            findings,
+            work.notes,
+            {
+                "models": config.models,
+                "cases": config.cases,
+                "suites": config.suites,
+                "correlations": [row for table in tables for row in table.rows()],
+                **settings_dict(config.evaluation),
+            },
+            config.out,
+            picture=lambda r: draw_scatter(
+                f"{NAME}: {CLAIM}", r.verdict, _panels(tables, list(found)), list(found)
+            ),
+        )
+    return result
+
+
+@dataclass(frozen=True, eq=False)
+class _Model:
+    """One model: success by task, and metrics by kind of case."""
+
+    success: Mapping[str, Sample]
+    scores: Mapping[str, Mapping[str, Outcomes]]
+    """Task -> metric -> what counts, better upwards."""
+
+
+@dataclass(eq=False)
+class _Work:
+    """Whatever has been measured stays in the study's folder and is not measured again."""
+
+    config: ControllabilityVsQuality
+    progress: Progress
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.bench = Bench(self.config.evaluation, self.config.out, self.progress)
+
+    @cached_property
+    def metrics(self) -> list[Metric]:
+        """All that is said of a clip by itself and needs nothing that does not come with the package."""
+        chosen = [m for suite in self.config.suites for m in choose_metrics(suite)]
+        return [m for m in chosen if m.over == "clip" and not m.optional]
+
+    @property
+    def infos(self) -> dict[str, Metric]:
+        """By name."""
+        return {m.name: m for m in self.metrics}
+
+    def measured(self, spec: str) -> _Model:
+        """One model in every task it can be asked in."""
+        model, name = usable(MODELS.create(spec), spec), re.sub(r"[^\w.=-]+", "-", spec)
+        if not model.card.imagines:
+            raise InputError(f"{spec!r} imagines nothing, so it has no metrics; name another")
+        success, scores = {}, {}
+        for task_name, task in self.bench.tasks.items():
+            if (reason := unfit(task, model)) is not None:
+                self.notes.append(f"{spec} is left out of {task_name}{reason}.")
+                continue
+            kinds = KINDS.get(task_name, HOUSE)
+            scores[task_name] = self._scores(name, model, kinds)
+            success[task_name] = self.bench.success(task_name, name, model)
+        return _Model(success, scores)
+
+    def _scores(self, name: str, model: WorldModel, kinds: Sequence[str]) -> dict[str, Outcomes]:
+        specs: list[CaseSpec] = list_cases(kinds, self.config.cases, self.config.evaluation.seed)
+        folder = self.config.out / "metrics" / "-".join(kinds) / name
+        subject = ModelSubject(model)
+        measure([(subject, folder)], specs, self.metrics, MeasureSettings(keep=0), progress=self.progress)
+        found = read_scores(folder)
+        return {info.name: kept for info in found.header.infos() if (kept := _outcomes(found, info))}
+
+
+def _outcomes(scores: Scores, info: MetricInfo) -> Outcomes | None:
+    """What one metric says of one model, better upwards; a failure is the worst. None where it says nothing."""
+    sign, values, scenes = (1.0 if info.better == "higher" else -1.0), [], []
+    for row in scores.of(info.name):
+        value = row.value if row.status == "scored" else info.worst if row.status == "failed" else None
+        if value is not None:
+            values.append(sign * value)
+            scenes.append(row.scene)
+    return Outcomes(np.array(values), tuple(scenes)) if values else None
+
+
+@dataclass(frozen=True, eq=False)
+class _Table:
+    """One task: the models that ran in it, and what each metric has to do with their success."""
+
+    task: str
+    metrics: Mapping[str, Metric]
+    models: Mapping[str, _Model]
+
+    @cached_property
+    def correlations(self) -> dict[str, dict[str, Estimate]]:
+        """Metric -> kind of correlation -> estimate, for metrics that enough models have."""
+        out = {}
+        for name in self.metrics:
+            x, y = self._pairs(name)
+            if len(x) >= FEWEST:
+                out[name] = {
+                    "pearson": model_correlation(x, y, "pearson"),
+                    "spearman": model_correlation(x, y, "spearman"),
+                }
+        return out
+
+    def _having(self, *names: str) -> list[_Model]:
+        return [m for m in self.models.values() if all(n in m.scores[self.task] for n in names)]
+
+    def _pairs(self, *names: str) -> list[list[Outcomes]]:
+        """The metrics, then success, of the models that have all of these metrics."""
+        having = self._having(*names)
+        rows = [[m.scores[self.task][n] for m in having] for n in names]
+        ran = [m.success[self.task] for m in having]
+        return [*rows, [Outcomes(s.values, s.scenes) for s in ran]]
+
+    def findings(self) -> list[Finding]:
+        """The claim in this task: controllability goes with success, and closer than quality does."""
+        measure = success_in(self.task)
+        first, second, y = self._pairs(CONTROL, QUALITY)
+        if len(y) < FEWEST:
+            words = f"{measure} is not correlated: {len(y)} models have both metrics, and {FEWEST} are needed"
+            return [Finding(measure, NOT_MEASURED, words)]
+        gap = correlation_gap(first, second, y, "pearson")
+        r, s = (self.correlations[n]["pearson"] for n in (CONTROL, QUALITY))
+        contrast = Contrast(CONTROL, QUALITY, gap)
+        numbers = f"r = {_shown(r)} for controllability, {_shown(s)} for {QUALITY} (gap {_shown(gap)}; {len(y)} models)"
+        if _side(gap) > 0 and _side(r) > 0:
+            return [
+                Finding(
+                    measure,
+                    SHOWN,
+                    f"{measure} goes with controllability, not quality: {numbers}",
+                    (contrast,),
+                )
+            ]
+        if _side(gap) < 0:
+            return [
+                Finding(
+                    measure,
+                    OPPOSITE,
+                    f"{measure} goes with quality, not controllability: {numbers}",
+                    (contrast,),
+                )
+            ]
+        words = f"controllability is not shown to go with {measure} more than quality does: {numbers}"
+        return [Finding(measure, NOT_SHOWN, words, (contrast,))]
+
+    def rows(self) -> list[dict[str, object]]:
+        """JSON-ready: every correlation of this task."""
+        return [
+            {
+                "task": self.task,
+                "metric": name,
+                "group": self.metrics[name].group,
+                "models": kinds["pearson"].clusters,
+                **{k: [e.value, e.low, e.high] for k, e in kinds.items()},
+            }
+            for name, kinds in self.correlations.items()
+        ]
+
+
+def _table(task: str, found: Mapping[str, _Model], metrics: Mapping[str, Metric]) -> _Table:
+    return _Table(task, metrics, {name: m for name, m in found.items() if task in m.success})
+
+
+def _arm(spec: str, model: _Model) -> Arm:
+    """A model with its success in each task; its metrics are in the folders."""
+    values = {success_in(task): estimate(success_in(task), s) for task, s in model.success.items()}
+    metrics = {
+        task: {name: float(o.values.mean()) for name, o in scores.items()}
+        for task, scores in model.scores.items()
+    }
+    return Arm(spec, spec, "", None, values, {"metrics_better_upwards": metrics})
+
+
+def _panels(tables: Sequence[_Table], names: Sequence[str]) -> list[Panel]:
+    out = []
+    for table in tables:
+        for metric in (CONTROL, QUALITY):
+            if metric not in table.correlations:
+                continue
+            r = table.correlations[metric]["pearson"]
+            flipped = table.metrics[metric].better == "lower"
+            points = tuple(
+                _point(names.index(name) + 1, name, m, table.task, metric)
+                for name, m in table.models.items()
+                if metric in m.scores[table.task]
+            )
+            label = f"{'minus ' if flipped else ''}{metric.replace('_', ' ')} →"
+            out.append(Panel(f"{table.task}", label, "success, %", f"r = {_shown(r)}", points))
+    return out
+
+
+def _point(number: int, name: str, model: _Model, task: str, metric: str) -> Point:
+    found = model.scores[task][metric]
+    x = mean_interval(found.values, found.clusters)
+    return Point(number, name, x, estimate(success_in(task), model.success[task]))
+
+
+def _shown(found: Estimate) -> str:
+    if found.value is None:
+        return "undefined"
+    if found.low is None or found.high is None:
+        return f"{found.value:+.2f} (no interval: {found.note})"
+    return f"{found.value:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"
+
+
+def _side(found: Estimate) -> int:
+    if found.low is None or found.high is None:
+        return 0
+    return 1 if found.low > 0 else -1 if found.high < 0 else 0

@@ -1,0 +1,1 @@
+"""What several metrics compute from a clip once: pictures, flow, motion of the camera, geometry."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from worldloop.metrics.clip import Clip
-from worldloop.metrics.shared.flow import forward_flow, grey_entries, turn_matrix
+from worldloop.metrics.shared.flow import forward_flow, grey_entries
 from worldloop.metrics.shared.lifting import focal, project, rays, samples, scale
 from worldloop.metrics.shared.opencv import opencv
 
@@ -96,8 +96,6 @@ def _recover(clip: Clip) -> Recovered:
     steps = np.tile(np.eye(4), (len(clip.frames), 1, 1))
     known = np.zeros(len(steps), bool)
     turns = forward_flow(clip).turn_deg
-    inner = turn_matrix(0.0, height, width, length)
-    del inner
     for t, turn in enumerate(turns):
         use = usable[t]
         if use.sum() < LEAST_POINTS:

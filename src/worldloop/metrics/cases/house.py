@@ -46,9 +46,9 @@ ARCS = Vocabulary(
 )
 """`NAVIGATION` and steps that move and turn at once: first the walk, then the turn."""
 COMPOSED = {
-    "arc-left": ("arc_left",) * 8,
-    "arc-right": ("arc_right",) * 8,
-    "slalom": ("arc_left", "arc_left", "arc_right", "arc_right") * 2,
+    "arc-left": ("move_forward", *("arc_left",) * 6, "move_forward"),
+    "arc-right": ("move_forward", *("arc_right",) * 6, "move_forward"),
+    "slalom": ("move_forward", "arc_left", "arc_right", "arc_right", "turn_left", "arc_left") + ("arc_right",) * 2,
     "mixed-left": ("move_forward", "arc_left", "turn_left", "arc_left") * 2,
     "mixed-right": ("move_forward", "arc_right", "turn_right", "arc_right") * 2,
 }
@@ -222,7 +222,7 @@ def _case(
         moved=np.array([not bool(o.extra["collided"]) for o in seen]),
         outcomes=_outcomes(simulator, plan, [p.name for p in choices]) if outcomes else None,
         asked=np.array([choices.index(p) for p in primitives]) if outcomes else None,
-        composite=walks & turns if outcomes else None,
+        composite=walks & turns if (walks & turns).any() else None,
         twin=np.repeat(now.rgb[None], len(plan), axis=0),
         twin_truth=np.repeat(now.rgb[None], len(plan), axis=0),
         revisits=_revisits(poses),

@@ -27,6 +27,8 @@ LEAST_AGREEMENT = 0.3
 LEAST_LIKENESS = 0.4
 """Correlation that the two entries must have at these points once the motion is undone: flow finds some way from any picture
 to any other."""
+LONGEST = 2.0
+"""Metres; a longer step is a mistake of the recovery."""
 TEXTURE = 2e-5
 """Smaller eigenvalue of the structure tensor (grey levels 0 to 1, 5 x 5 pixels) from which a point can be found again."""
 
@@ -111,7 +113,8 @@ def _recover(clip: Clip) -> Recovered:
         seen &= textured(clip)[t] & (depth[t] > 0)
         if _likeness(grey_entries(clip)[t : t + 2], points[seen], where[seen]) < LEAST_LIKENESS:
             continue
-        known[t], steps[t] = True, np.linalg.inv(move)
+        if np.linalg.norm(move[:3, 3]) < LONGEST:
+            known[t], steps[t] = True, np.linalg.inv(move)
     return Recovered(steps, known)
 
 

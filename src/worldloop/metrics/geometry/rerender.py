@@ -5,7 +5,7 @@ World-R1's idea of a reward (render the lifted video again and compare) with the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 
@@ -28,17 +28,25 @@ _COMMON = {
 }
 
 
-def rerendered(clip: Clip) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+View = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def rerendered(clip: Clip) -> list[View]:
     """For each step that counts and sees enough again: the frame rendered from before, the imagined one, bool [H,W] where seen.
 
     What was not in sight before is filled by the imagined frame itself.
     """
+    return clip.once(("rerendered",), lambda: _rerendered(clip))
+
+
+def _rerendered(clip: Clip) -> list[View]:
     earlier, maps, seen = earlier_views(clip, LAG)
-    cv2, views = opencv(), entries(clip)
+    cv2, views, drawn = opencv(), entries(clip), list[View]()
     for t, (i, at, where) in enumerate(zip(earlier, maps, seen)):
         if clip.counted[t] and where.mean() >= LEAST_SEEN:
-            drawn = cv2.remap(views[i], at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-            yield np.where(where[..., None], drawn, clip.frames[t]), clip.frames[t], where
+            picture = cv2.remap(views[i], at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            drawn.append((np.where(where[..., None], picture, clip.frames[t]), clip.frames[t], where))
+    return drawn
 
 
 def _mean(clip: Clip, likeness: Callable[[np.ndarray, np.ndarray, np.ndarray], float]) -> float:
@@ -102,7 +110,7 @@ def rerender_st_lpips(clip: Clip) -> float:
 
     As `rerender_psnr`; what could not be seen before is filled by the frame itself and counts as equal.
     """
-    pairs = list(rerendered(clip))
+    pairs = rerendered(clip)
     if not pairs:
         return float("nan")
     drawn, frames, _ = (np.stack(part) for part in zip(*pairs))

@@ -8,25 +8,31 @@ from dataclasses import dataclass
 import numpy as np
 
 from worldloop.metrics.clip import Clip
-from worldloop.metrics.shared.lifting import entries, focal, rays
+from worldloop.metrics.shared.lifting import entries, focal
 from worldloop.metrics.shared.opencv import opencv
 
-COARSE = 32
-"""Pixels across, at which turns are guessed."""
-TURNS = tuple(sorted((k * 5.625 for k in range(-10, 11)), key=abs))
-"""Degrees that are tried, the smallest first, so that of equally good ones the smallest is taken."""
+COARSE = 24
+"""Pixels across, at which motions are guessed."""
+GUESSES = tuple(
+    sorted(
+        ((k * 5.625, zoom) for k in range(-10, 11) for zoom in (1.0, 1.25, 0.8)),
+        key=lambda g: (abs(g[0]), abs(g[1] - 1)),
+    )
+)
+"""Degrees of turn, and factors by which a walk forward or backward scales the view before it; the smallest motions first, so that
+of equally good ones the smallest is taken."""
 LEAST_OVERLAP = 0.3
-"""Share of the view that a guessed turn must leave in sight."""
+"""Share of the view that a guessed motion must leave in sight."""
 
 
 @dataclass(frozen=True, eq=False)
 class Flow:
-    """From each entry to the next: a guessed turn, and the remaining flow after undoing it."""
+    """From each entry to the next, or back."""
 
-    turn_deg: np.ndarray
-    """float64 [T], to the left."""
+    guess: np.ndarray
+    """float64 [T,2]: the guessed turn in degrees to the left, and zoom, that were undone before the search."""
     field: np.ndarray
-    """float32 [T,H,W,2], pixels: where the pixels of entry t are in entry t + 1, turn included, minus where they were."""
+    """float32 [T,H,W,2], pixels: where the pixels of an entry are in the other one minus where they were; NaN behind the camera."""
 
 
 def grey_entries(clip: Clip) -> np.ndarray:
@@ -40,32 +46,33 @@ def grey_entries(clip: Clip) -> np.ndarray:
 
 
 def forward_flow(clip: Clip) -> Flow:
-    """From each entry to the next, the start being entry 0 (dense inverse search, with a guess of the camera's turn)."""
+    """From each entry to the next, the start being entry 0 (dense inverse search, with a guess of the camera's motion)."""
     return clip.once(("flow", "forward"), lambda: _flow(clip, +1))
 
 
 def backward_flow(clip: Clip) -> Flow:
-    """From each entry t + 1 back to entry t, over the same turns as `forward_flow`."""
+    """From each entry t + 1 back to entry t, over the same guesses as `forward_flow`."""
     return clip.once(("flow", "backward"), lambda: _flow(clip, -1))
 
 
 def _flow(clip: Clip, way: int) -> Flow:
     cv2, grey, length = opencv(), grey_entries(clip), focal(clip)
-    turns = guessed_turns(grey, length) if way > 0 else forward_flow(clip).turn_deg
+    guess = guessed_motions(grey, length) if way > 0 else forward_flow(clip).guess
     height, width = grey.shape[1:]
     search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     # Down to half the resolution: a quarter, the preset, doubles the error of a recovered step.
     search.setFinestScale(1)
     search.setVariationalRefinementIterations(2)
-    field = np.empty((len(turns), height, width, 2), np.float32)
+    field = np.empty((len(guess), height, width, 2), np.float32)
     y, x = np.mgrid[:height, :width].astype(np.float32)
-    for t, turn in enumerate(turns):
+    for t, (turn, zoom) in enumerate(guess):
         old, new = (grey[t], grey[t + 1])[::way]
-        if turn == 0:
+        if turn == 0 and zoom == 1:
             field[t] = search.calc(old, new, None)
             continue
-        matrix = turn_matrix(way * turn, height, width, length)
-        # The new picture, turned back to where the old one looked: what is left is small enough to be found.
+        matrix = guess_matrix(turn, zoom, height, width, length)
+        matrix = matrix if way > 0 else np.linalg.inv(matrix)
+        # The new picture as seen from about where the old one was taken: what is left is small enough to be found.
         back = cv2.warpPerspective(
             new,
             matrix,
@@ -75,53 +82,55 @@ def _flow(clip: Clip, way: int) -> Flow:
         )
         rest = search.calc(old, back, None)
         u, v = x + rest[..., 0], y + rest[..., 1]
-        w = matrix[2, 0] * u + matrix[2, 1] * v + matrix[2, 2]
-        w = np.where(w > 1e-3, w, np.nan)  # behind the other camera
-        field[t, ..., 0] = (matrix[0, 0] * u + matrix[0, 1] * v + matrix[0, 2]) / w - x
-        field[t, ..., 1] = (matrix[1, 0] * u + matrix[1, 1] * v + matrix[1, 2]) / w - y
-    return Flow(turns, field)
+        m = [[float(v) for v in row] for row in matrix]  # plain numbers leave float32 as it is
+        w = m[2][0] * u + m[2][2]  # neither turn nor zoom mixes rows into this and into columns
+        w[w < 1e-3] = np.nan  # behind the other camera
+        field[t, ..., 0] = (m[0][0] * u + m[0][2]) / w - x
+        field[t, ..., 1] = (m[1][0] * u + m[1][1] * v + m[1][2]) / w - y
+    return Flow(guess, field)
 
 
-def turn_matrix(degrees: float, height: int, width: int, length: float) -> np.ndarray:
-    """float64 [3,3]: from pixels of a view to those of the view after a turn to the left by that many degrees."""
+def guess_matrix(degrees: float, zoom: float, height: int, width: int, length: float) -> np.ndarray:
+    """float64 [3,3]: from pixels of a view to those after a zoom about its middle and then a turn to the left."""
     c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     inner = np.array([[length, 0, (width - 1) / 2], [0, length, (height - 1) / 2], [0, 0, 1]])
-    return inner @ np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]]) @ np.linalg.inv(inner)
+    move = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]]) @ np.diag([zoom, zoom, 1])
+    return inner @ move @ np.linalg.inv(inner)
 
 
-def guessed_turns(grey: np.ndarray, length: float) -> np.ndarray:
-    """float64 [T], degrees to the left from each picture of uint8 [T+1,H,W] to the next, to a few degrees.
+def guessed_motions(grey: np.ndarray, length: float) -> np.ndarray:
+    """float64 [T,2], degrees to the left and zoom from each picture of uint8 [T+1,H,W] to the next, to a few degrees.
 
-    Of `TURNS`, the one after which the small pictures correlate best where both see.
+    Of `GUESSES`, the one after which the small pictures correlate best where both see.
     """
     cv2, (height, width) = opencv(), grey.shape[1:]
     rows = max(2, round(COARSE * height / width))
     small = np.stack([cv2.resize(g, (COARSE, rows), interpolation=cv2.INTER_AREA) for g in grey])
-    flat = small.reshape(len(small), -1).astype(np.float32)
-    index, both = _coarse_turns(rows, COARSE, length * COARSE / width)
+    flat = small.reshape(len(small), -1).astype(np.float32) / 255
+    index, both = _coarse_guesses(rows, COARSE, length * COARSE / width)
     old, new = flat[:-1, None], flat[1:][:, index]  # [T,1,P], [T,K,P]
     share = both / np.maximum(both.sum(axis=1, keepdims=True), 1)
-    old = old - (old * share).sum(axis=2, keepdims=True)
-    new = new - (new * share).sum(axis=2, keepdims=True)
-    product = (old * new * share).sum(axis=2)
-    norm = np.sqrt((old**2 * share).sum(axis=2) * (new**2 * share).sum(axis=2))
-    likeness = np.divide(product, norm, out=np.zeros_like(product), where=norm > 1e-3)
+    mean_old, mean_new = (np.einsum("tkp,kp->tk", a, share) for a in (np.broadcast_to(old, new.shape), new))
+    product = np.einsum("tp,tkp,kp->tk", old[:, 0], new, share) - mean_old * mean_new
+    spread_old = np.einsum("tp,kp->tk", old[:, 0] ** 2, share) - mean_old**2
+    spread_new = np.einsum("tkp,tkp,kp->tk", new, new, share) - mean_new**2
+    norm = np.sqrt(np.maximum(spread_old * spread_new, 0))
+    likeness = np.divide(product, norm, out=np.zeros_like(product), where=norm > 1e-6)
     likeness[:, both.mean(axis=1) < LEAST_OVERLAP] = -1
-    return np.array(TURNS)[likeness.argmax(axis=1)]
+    return np.array(GUESSES)[likeness.argmax(axis=1)]
 
 
 @functools.lru_cache(maxsize=8)
-def _coarse_turns(rows: int, columns: int, length: float) -> tuple[np.ndarray, np.ndarray]:
-    """For each of `TURNS`, int [K,P] where each pixel of the small picture is afterwards, float32 [K,P] 1 where in view."""
+def _coarse_guesses(rows: int, columns: int, length: float) -> tuple[np.ndarray, np.ndarray]:
+    """For each of `GUESSES`, int [K,P] where each pixel of the small picture is afterwards, float32 [K,P] 1 where in view."""
     y, x = np.mgrid[:rows, :columns]
-    ray = rays(np.stack([x, y], axis=-1).reshape(-1, 2), rows, columns, length)
+    pixels = np.stack([x, y, np.ones_like(x)], axis=-1).reshape(-1, 3)
     index, both = [], []
-    for degrees in TURNS:
-        c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-        ahead = np.maximum(c * ray[:, 2] - s * ray[:, 0], 1e-3)
-        u = np.rint((c * ray[:, 0] + s * ray[:, 2]) / ahead * length + (columns - 1) / 2)
-        v = np.rint(ray[:, 1] / ahead * length + (rows - 1) / 2)
-        inside = (ahead > 1e-2) & (u >= 0) & (u < columns) & (v >= 0) & (v < rows)
+    for degrees, zoom in GUESSES:
+        u, v, w = (pixels @ guess_matrix(degrees, zoom, rows, columns, length).T).T
+        ahead = np.maximum(w, 1e-3)
+        u, v = np.rint(u / ahead), np.rint(v / ahead)
+        inside = (w > 1e-2) & (u >= 0) & (u < columns) & (v >= 0) & (v < rows)
         index.append(np.where(inside, v * columns + u, 0).astype(int))
         both.append(inside.astype(np.float32))
     return np.array(index), np.array(both)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 
+import numba as nb
 import numpy as np
 
 from worldloop.metrics.clip import Clip
@@ -102,21 +103,40 @@ def earlier_views(clip: Clip, lag: int) -> tuple[np.ndarray, np.ndarray, np.ndar
 
 def _earlier_views(clip: Clip, lag: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     assert clip.depth is not None and clip.poses is not None
-    height, width = clip.frames.shape[1:3]
-    length = focal(clip)
-    y, x = np.mgrid[:height, :width]
-    ray = rays(np.stack([x, y], axis=-1), height, width, length).astype(np.float32)
     later = np.arange(1, len(clip.depth))
     earlier = np.maximum(later - lag, 0)
-    maps = np.empty((len(later), height, width, 2), np.float32)
-    seen = np.empty((len(later), height, width), bool)
-    for k, (i, j) in enumerate(zip(earlier, later)):
-        move = np.linalg.solve(clip.poses[i], clip.poses[j]).astype(np.float32)
-        points = (ray * clip.depth[j][..., None]).reshape(-1, 3) @ move[:3, :3].T + move[:3, 3]
-        pixels, inside = project(points, height, width, length)
-        maps[k] = pixels.reshape(height, width, 2)
-        nearest = np.rint(pixels).astype(np.int32).clip(0, (width - 1, height - 1))
-        at = clip.depth[i][nearest[:, 1], nearest[:, 0]]
-        same = np.abs(at - points[:, 2]) < SAME_SURFACE * points[:, 2]
-        seen[k] = (inside & same & (clip.depth[j].ravel() > 0)).reshape(height, width)
+    depth = np.ascontiguousarray(clip.depth, np.float32)
+    drawn = [
+        _looked_up(depth[j], depth[i], np.linalg.solve(clip.poses[i], clip.poses[j]), focal(clip))
+        for i, j in zip(earlier, later)
+    ]
+    maps, seen = (np.stack(part) for part in zip(*drawn))
     return earlier, maps, seen
+
+
+@nb.njit(nogil=True, cache=True)
+def _looked_up(
+    depth: np.ndarray, earlier: np.ndarray, move: np.ndarray, length: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Positions float32 [H,W,2] in the earlier view and bool [H,W], of a view with this depth; `move` takes points there."""
+    height, width = depth.shape
+    maps = np.zeros((height, width, 2), np.float32)
+    seen = np.zeros((height, width), np.bool_)
+    cx, cy = (width - 1) / 2, (height - 1) / 2
+    for v in range(height):
+        for u in range(width):
+            z = depth[v, u]
+            if z <= 0:
+                continue
+            x, y = (u - cx) / length * z, (v - cy) / length * z
+            away = move[2, 0] * x + move[2, 1] * y + move[2, 2] * z + move[2, 3]
+            if away < NEAR:
+                continue
+            px = (move[0, 0] * x + move[0, 1] * y + move[0, 2] * z + move[0, 3]) / away * length + cx
+            py = (move[1, 0] * x + move[1, 1] * y + move[1, 2] * z + move[1, 3]) / away * length + cy
+            column, row = round(px), round(py)
+            if column < 0 or row < 0 or column >= width or row >= height:
+                continue
+            maps[v, u, 0], maps[v, u, 1] = px, py
+            seen[v, u] = abs(earlier[row, column] - away) < SAME_SURFACE * away
+    return maps, seen

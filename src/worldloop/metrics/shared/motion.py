@@ -15,9 +15,8 @@ from worldloop.metrics.clip import Clip
 from worldloop.metrics.shared.flow import forward_flow, grey_entries
 from worldloop.metrics.shared.lifting import focal, project, rays, samples, scale
 from worldloop.metrics.shared.opencv import opencv
+from worldloop.metrics.shared.pose_fit import SPREADS, fit_motion
 
-SPREADS = (8.0, 4.0, 2.0, 1.0, 1.0, 1.0)
-"""Pixels at a width of 128: how far points may be from where a motion puts them and still pull it, iteration by iteration."""
 INLIER = 1.5
 """Pixels at a width of 128 within which a point agrees with the motion."""
 LEAST_POINTS = 30
@@ -97,15 +96,14 @@ def _recover(clip: Clip) -> Recovered:
     lifted = rays(points, height, width, length) * np.where(depth > 0, depth, 1.0)[..., None]
     steps = np.tile(np.eye(4), (len(clip.frames), 1, 1))
     known = np.zeros(len(steps), bool)
-    turns = forward_flow(clip).turn_deg
+    turns, centre = forward_flow(clip).guess[:, 0], ((width - 1) / 2, (height - 1) / 2)
     for t, turn in enumerate(turns):
         use = usable[t]
         if use.sum() < LEAST_POINTS:
             continue
-        c, s = np.cos(np.radians(turn)), np.sin(np.radians(turn))
-        move = np.eye(4)
-        move[:3, :3] = [[c, 0, s], [0, 1, 0], [-s, 0, c]]
-        move, error = _fit(lifted[t, use], there[t, use], move, height, width, length, unit)
+        move, error = fit_motion(
+            lifted[t, use], there[t, use], np.radians(turn), SPREADS * unit, length, *centre
+        )
         agrees = error < INLIER * unit
         if agrees.mean() < LEAST_AGREEMENT or agrees.sum() < LEAST_POINTS / 2:
             continue
@@ -116,61 +114,6 @@ def _recover(clip: Clip) -> Recovered:
         if np.linalg.norm(move[:3, 3]) < LONGEST:
             known[t], steps[t] = True, np.linalg.inv(move)
     return Recovered(steps, known)
-
-
-def _fit(
-    points: np.ndarray,
-    there: np.ndarray,
-    move: np.ndarray,
-    height: int,
-    width: int,
-    length: float,
-    unit: float,
-) -> tuple[np.ndarray, np.ndarray]:
-    """The motion [4,4] that brings points [N,3] nearest to pixels [N,2], and what is left in pixels [N].
-
-    Iterated least squares with Geman and McClure's weights, which grow stricter; six degrees of freedom.
-    """
-    centre = ((width - 1) / 2, (height - 1) / 2)
-    error = np.full(len(points), np.inf)
-    for spread in (*SPREADS, None):
-        at = points @ move[:3, :3].T + move[:3, 3]
-        z = np.maximum(at[:, 2], 0.05)
-        x, y = at[:, 0] / z, at[:, 1] / z
-        miss = np.stack([x, y], axis=1) * length + centre - there
-        error = np.hypot(miss[:, 0], miss[:, 1])
-        if spread is None:
-            break
-        weight = 1 / (1 + (error / (spread * unit)) ** 2) ** 2
-        flat = length / z
-        none = np.zeros_like(x)
-        # Derivatives of the pixel by a small turn (about x, y, z) and a small shift of the points.
-        across = np.stack(
-            [-x * y * length, (1 + x * x) * length, -y * length, flat, none, -x * flat], axis=1
-        )
-        down = np.stack(
-            [-(1 + y * y) * length, x * y * length, x * length, none, flat, -y * flat], axis=1
-        )
-        both = np.concatenate([across, down])
-        pull = np.concatenate([weight, weight])[:, None] * both
-        curve = pull.T @ both
-        curve[np.diag_indices(6)] += 1e-6 * np.trace(curve) / 6
-        change = -np.linalg.solve(curve, pull.T @ miss.T.ravel())
-        turn = _rotation(change[:3])
-        move = move.copy()
-        move[:3, :3] = turn @ move[:3, :3]
-        move[:3, 3] = turn @ move[:3, 3] + change[3:]
-    return move, error
-
-
-def _rotation(vector: np.ndarray) -> np.ndarray:
-    """float64 [3,3] of an axis times an angle in radians (Rodrigues)."""
-    angle = float(np.linalg.norm(vector))
-    if angle < 1e-12:
-        return np.eye(3)
-    x, y, z = vector / angle
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
 
 
 def _likeness(pair: np.ndarray, here: np.ndarray, there: np.ndarray) -> float:

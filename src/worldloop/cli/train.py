@@ -161,8 +161,8 @@ def _policy(parser: argparse.ArgumentParser) -> None:
 def _inverse(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--scenes", type=int, default=30, metavar="N", help="training houses (default: %(default)s)")
-    add("--pairs", type=int, default=300, metavar="N", help="moves in each house (default: %(default)s)")
-    _steps(parser, steps=1800, batch=64, rate=2e-3, precision="fp32")
+    add("--pairs", type=int, default=250, metavar="N", help="moves in each house (default: %(default)s)")
+    _steps(parser, steps=1500, batch=64, rate=2e-3, precision="fp32")
 
 
 def _data(parser: argparse.ArgumentParser) -> None:

@@ -48,7 +48,8 @@ ARCS = Vocabulary(
 COMPOSED = {
     "arc-left": ("move_forward", *("arc_left",) * 6, "move_forward"),
     "arc-right": ("move_forward", *("arc_right",) * 6, "move_forward"),
-    "slalom": ("move_forward", "arc_left", "arc_right", "arc_right", "turn_left", "arc_left") + ("arc_right",) * 2,
+    "slalom": ("move_forward", "arc_left", "arc_right", "arc_right", "turn_left", "arc_left")
+    + ("arc_right",) * 2,
     "mixed-left": ("move_forward", "arc_left", "turn_left", "arc_left") * 2,
     "mixed-right": ("move_forward", "arc_right", "turn_right", "arc_right") * 2,
 }

@@ -94,9 +94,17 @@ def action_accuracy(clip: Clip) -> float:
     return _share(clip, "outcome", composite=False)
 
 
-@metric("action_accuracy_composite", needs=("outcomes", "asked", "composite"), **_COMMON, **_OUTCOME)
+@metric(
+    "action_accuracy_composite",
+    needs=("outcomes", "asked", "composite"),
+    **{**_COMMON, "reacts": ("other-action",)},
+    **_OUTCOME,
+)
 def action_accuracy_composite(clip: Clip) -> float:
-    """The same for actions that move and turn at once."""
+    """Share of steps that move and turn at once at which the asked action's true outcome is most like the imagined frame.
+
+    Arcs lead away quickly: one that goes wrong early makes all later ones wrong.
+    """
     return _share(clip, "outcome", composite=True)
 
 

@@ -44,9 +44,9 @@ def chained(start: np.ndarray, steps: np.ndarray) -> np.ndarray:
     worst=MOST_DEGREES,
     source="arccos((tr(R1 R2^T) - 1) / 2) as in CameraCtrl (arXiv 2404.02101), on motion from flow and true depth",
     needs=NEEDS,
-    reacts=("wrong-turn",),
+    reacts=("wrong-turn", "other-action", "no-action"),
     ignores=("half-step", "nudge"),
-    tolerance=2.0,
+    tolerance=1.0,
 )
 def rotation_error(clip: Clip) -> float:
     """Degrees between the camera's turn in the imagined frames and the true one, each step.
@@ -73,7 +73,7 @@ def rotation_error(clip: Clip) -> float:
     needs=NEEDS,
     reacts=("half-step",),
     ignores=("nudge",),
-    tolerance=0.15,
+    tolerance=0.1,
 )
 def translation_error(clip: Clip) -> float:
     """How far the imagined step of the camera misses the true one, in lengths of that step.
@@ -106,7 +106,7 @@ def translation_error(clip: Clip) -> float:
     needs=NEEDS,
     reacts=("half-step",),
     ignores=("nudge",),
-    tolerance=0.1,
+    tolerance=0.05,
 )
 def ate(clip: Clip) -> float:
     """Absolute trajectory error: distance of the imagined camera's path from the true one.

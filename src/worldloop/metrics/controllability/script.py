@@ -27,7 +27,7 @@ _SOURCE = "WorldMark (arXiv 2604.21686), on motion from flow and true depth inst
     source=_SOURCE,
     reacts=("other-action",),
     ignores=("half-step",),
-    tolerance=0.4,
+    tolerance=0.1,
     **_SCORE,
 )
 def direction(clip: Clip) -> float:
@@ -84,7 +84,7 @@ def turning(clip: Clip) -> float:
     source=_SOURCE,
     reacts=("other-action",),
     ignores=("half-step",),
-    tolerance=0.3,
+    tolerance=0.2,
     **_SCORE,
 )
 def purity(clip: Clip) -> float:
@@ -122,7 +122,7 @@ def purity(clip: Clip) -> float:
     needs=MOTION,
     reacts=("other-action", "no-action"),
     ignores=("nudge",),
-    tolerance=0.3,
+    tolerance=0.2,
 )
 def latency(clip: Clip) -> float:
     """Steps from a change of the asked action until the imagined frames show the new one.

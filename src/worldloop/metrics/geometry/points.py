@@ -23,6 +23,10 @@ MOST = 16.0
 """Pixels at a width of 128: a point that misses by more, or is lost, counts with this."""
 FEWEST = 10
 """Points with texture; a step with less shows nothing that could be followed and counts with `MOST`."""
+CYCLE_EVERY = 2
+"""Steps of which one is followed back: every frame but perhaps the last is then in some pair, at half the cost."""
+MARGIN = 4.0
+"""Pixels at a width of 128: points that truly come to lie nearer to the edge are not asked for, as half of them would be lost."""
 STILL = 1e-3
 """Metres below which the camera only turns."""
 _PIXELS = {
@@ -41,7 +45,7 @@ _PIXELS = {
     needs=("start", "depth", "poses", "hfov_deg"),
     reacts=("wrong-turn", "other-action", "half-step", "wobble"),
     ignores=("nudge",),
-    tolerance=1.0,
+    tolerance=0.7,
     **_PIXELS,
 )
 def reprojection_error(clip: Clip) -> float:
@@ -54,7 +58,7 @@ def reprojection_error(clip: Clip) -> float:
     truth, seen = moved_samples(clip)
     miss = np.linalg.norm(there - truth, axis=-1) / scale(clip)
     miss = np.where(inside, np.minimum(miss, MOST), MOST)
-    return _mean_of_steps(clip, miss, seen)
+    return _mean_of_steps(clip, miss, seen & _away_from_edge(clip, truth))
 
 
 @metric(
@@ -63,7 +67,7 @@ def reprojection_error(clip: Clip) -> float:
     needs=("start", "poses", "hfov_deg"),
     reacts=("wrong-turn", "wobble"),
     ignores=("half-step", "nudge"),
-    tolerance=1.0,
+    tolerance=0.5,
     **_PIXELS,
 )
 def epipolar_error(clip: Clip) -> float:
@@ -85,6 +89,7 @@ def epipolar_error(clip: Clip) -> float:
         turned = old @ move[:3, :3].T
         where, seen[t] = project(turned, height, width, length)
         if np.linalg.norm(move[:3, 3]) < STILL:
+            seen[t] &= _away_from_edge(clip, where)
             miss[t] = np.linalg.norm(there[t] - where, axis=-1)
             continue
         seen[t] = True
@@ -104,35 +109,43 @@ def epipolar_error(clip: Clip) -> float:
     "flow_cycle_error",
     source="WorldScore's photometric consistency (arXiv 2504.00983) with DIS flow in place of SEA-RAFT, in pixels of its own",
     needs=("start", "hfov_deg"),
-    reacts=("popping",),
+    reacts=("popping", "wobble"),
     ignores=("half-step", "wrong-turn"),
-    tolerance=1.5,
+    tolerance=0.7,
     **_PIXELS,
 )
 def flow_cycle_error(clip: Clip) -> float:
     """Pixels by which points come back elsewhere when followed to the next imagined frame and back again.
 
     Things that appear, vanish or change their look between frames cannot be followed back. True frames do not score 0, for what is
-    hidden cannot be followed either. A frozen video scores 0: `reprojection_error` and `rotation_error` see that it
+    hidden cannot be followed either. Every other step is looked at. A frozen video scores 0: `reprojection_error` and `rotation_error` see that it
     does not move.
     """
     cv2, points = opencv(), samples(clip)
     there, inside = followed_samples(clip)
-    field = backward_flow(clip).field
+    fields = backward_flow(clip, CYCLE_EVERY).field
+    steps = np.arange(0, len(there), CYCLE_EVERY)
     miss = np.full(inside.shape, MOST)
-    for t, at in enumerate(there):
-        back = cv2.remap(field[t], at.astype(np.float32)[:, None], None, cv2.INTER_LINEAR)[:, 0]
+    for t, field, at in zip(steps, fields, there[::CYCLE_EVERY]):
+        back = cv2.remap(field, at.astype(np.float32)[:, None], None, cv2.INTER_LINEAR)[:, 0]
         miss[t] = np.linalg.norm(at + back - points, axis=1)
     miss = np.where(np.isfinite(miss), np.minimum(miss / scale(clip), MOST), MOST)
-    return _mean_of_steps(clip, miss, inside)
+    return _mean_of_steps(clip, miss, inside, CYCLE_EVERY)
 
 
-def _mean_of_steps(clip: Clip, miss: np.ndarray, seen: np.ndarray) -> float:
-    """Mean over points of [T,N] with texture and in sight, then over counted steps."""
+def _away_from_edge(clip: Clip, pixels: np.ndarray) -> np.ndarray:
+    """bool [...] of pixels [...,2]."""
+    height, width = clip.frames.shape[1:3]
+    margin = MARGIN * scale(clip)
+    return ((pixels >= margin) & (pixels <= (width - 1 - margin, height - 1 - margin))).all(axis=-1)
+
+
+def _mean_of_steps(clip: Clip, miss: np.ndarray, seen: np.ndarray, every: int = 1) -> float:
+    """Mean over points of [T,N] with texture and in sight, then over every so many of the steps, if they count."""
     use = seen & textured(clip)
     count = use.sum(axis=1)
     rows = np.where(use, miss, 0).sum(axis=1) / np.maximum(count, 1)
     # A step at which too little can truly stay in sight is no fault of the model: only a lack of texture is.
     rows = np.where(textured(clip).sum(axis=1) < FEWEST, MOST, np.where(count < FEWEST, np.nan, rows))
-    rows = rows[clip.counted]
+    rows = rows[::every][clip.counted[::every]]
     return float(np.nanmean(rows)) if np.isfinite(rows).any() else float("nan")

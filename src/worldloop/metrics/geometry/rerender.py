@@ -24,8 +24,8 @@ _COMMON = {
     "group": "geometry",
     "source": "after World-R1's re-rendering reward, with the simulator's depth and poses in place of estimated ones",
     "needs": ("start", "depth", "poses", "hfov_deg"),
-    "reacts": ("wrong-turn", "other-action", "wobble"),
 }
+_REACTS = ("wrong-turn", "other-action", "wobble", "popping")
 
 
 View = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -61,8 +61,9 @@ def _mean(clip: Clip, likeness: Callable[[np.ndarray, np.ndarray, np.ndarray], f
     high=MOST_PSNR,
     better="higher",
     worst=0.0,
+    reacts=(*_REACTS, "half-step"),
     ignores=("nudge",),
-    tolerance=4.0,
+    tolerance=5.0,
     **_COMMON,
 )
 def rerender_psnr(clip: Clip) -> float:
@@ -81,6 +82,7 @@ def rerender_psnr(clip: Clip) -> float:
     high=1.0,
     better="higher",
     worst=-1.0,
+    reacts=(*_REACTS, "half-step"),
     ignores=("nudge",),
     tolerance=0.1,
     **_COMMON,
@@ -101,6 +103,7 @@ def rerender_ssim(clip: Clip) -> float:
     better="lower",
     worst=1.0,
     weights="stlpips",
+    reacts=_REACTS,
     ignores=("nudge",),
     tolerance=0.03,
     **_COMMON,

@@ -40,8 +40,8 @@ def closing_pairs(clip: Clip) -> np.ndarray:
     high=MOST_PSNR,
     better="higher",
     worst=0.0,
-    reacts=("popping",),
-    tolerance=12.0,
+    reacts=("popping", "wobble"),
+    tolerance=1.0,
     **_COMMON,
 )
 def loop_closure_psnr(clip: Clip) -> float:
@@ -61,8 +61,8 @@ def loop_closure_psnr(clip: Clip) -> float:
     high=1.0,
     better="higher",
     worst=-1.0,
-    reacts=("popping",),
-    tolerance=0.1,
+    reacts=("popping", "wobble"),
+    tolerance=0.02,
     **_COMMON,
 )
 def loop_closure_ssim(clip: Clip) -> float:
@@ -82,8 +82,8 @@ def loop_closure_ssim(clip: Clip) -> float:
     better="lower",
     worst=1.0,
     weights="stlpips",
-    reacts=("popping",),
-    tolerance=0.05,
+    reacts=("popping", "wobble"),
+    tolerance=0.01,
     **_COMMON,
 )
 def loop_closure_st_lpips(clip: Clip) -> float:
@@ -104,8 +104,8 @@ def loop_closure_st_lpips(clip: Clip) -> float:
     high=255.0,
     better="lower",
     worst=255.0,
-    reacts=("popping",),
-    tolerance=3.0,
+    reacts=("popping", "wobble"),
+    tolerance=1.0,
     **_COMMON,
 )
 def revisit_error(clip: Clip) -> float:
@@ -130,9 +130,9 @@ def revisit_error(clip: Clip) -> float:
     worst=0.0,
     source="this library; things and visits from the simulator's segmentation and poses",
     needs=("start", "poses", "revisits", "segmentation"),
-    reacts=("popping",),
+    reacts=("popping", "wobble"),
     ignores=("half-step",),
-    tolerance=0.15,
+    tolerance=0.05,
 )
 def object_permanence(clip: Clip) -> float:
     """Share of the things that left the view and came back that look as they did before.

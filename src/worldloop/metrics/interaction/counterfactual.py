@@ -28,7 +28,7 @@ MOST_STEPS = 16.0
     needs=NEEDS,
     reacts=("other-action", "no-action"),
     ignores=("nudge",),
-    tolerance=0.15,
+    tolerance=0.12,
 )
 def counterfactual_effect(clip: Clip) -> float:
     """How well what acting changes in the imagined frames agrees with what it truly changes, against doing nothing.
@@ -55,7 +55,7 @@ def counterfactual_effect(clip: Clip) -> float:
     source="this library; first answer of the imagined frames against a no-action twin, after the first true one",
     needs=NEEDS,
     reacts=("no-action",),
-    ignores=("nudge",),
+    ignores=("nudge", "half-step"),
     tolerance=0.2,
 )
 def response_latency(clip: Clip) -> float:

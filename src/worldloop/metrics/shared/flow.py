@@ -50,14 +50,14 @@ def forward_flow(clip: Clip) -> Flow:
     return clip.once(("flow", "forward"), lambda: _flow(clip, +1))
 
 
-def backward_flow(clip: Clip) -> Flow:
-    """From each entry t + 1 back to entry t, over the same guesses as `forward_flow`."""
-    return clip.once(("flow", "backward"), lambda: _flow(clip, -1))
+def backward_flow(clip: Clip, every: int = 1) -> Flow:
+    """From each entry t + 1 back to entry t, over the same guesses as `forward_flow`, for t = 0, `every`, 2 `every` ..."""
+    return clip.once(("flow", "backward", every), lambda: _flow(clip, -1, every))
 
 
-def _flow(clip: Clip, way: int) -> Flow:
+def _flow(clip: Clip, way: int, every: int = 1) -> Flow:
     cv2, grey, length = opencv(), grey_entries(clip), focal(clip)
-    guess = guessed_motions(grey, length) if way > 0 else forward_flow(clip).guess
+    guess = guessed_motions(grey, length) if way > 0 else forward_flow(clip).guess[::every]
     height, width = grey.shape[1:]
     search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     # Down to half the resolution: a quarter, the preset, doubles the error of a recovered step.
@@ -66,7 +66,7 @@ def _flow(clip: Clip, way: int) -> Flow:
     field = np.empty((len(guess), height, width, 2), np.float32)
     y, x = np.mgrid[:height, :width].astype(np.float32)
     for t, (turn, zoom) in enumerate(guess):
-        old, new = (grey[t], grey[t + 1])[::way]
+        old, new = (grey[t * every], grey[t * every + 1])[::way]
         if turn == 0 and zoom == 1:
             field[t] = search.calc(old, new, None)
             continue

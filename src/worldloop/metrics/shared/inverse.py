@@ -16,20 +16,20 @@ from worldloop.agents.perception.weights import load_state
 from worldloop.core import InputError
 from worldloop.core.threads import each
 
-SIZE = 64
+SIZE = 48
 """Side at which pictures are seen, pixels."""
 PARTS = 3
 """Parts of a move: forward, left, turn to the left; each is -1, 0 or 1."""
 
 
 class InverseDynamics(nn.Module):
-    """From pairs float32 [B,6,64,64] in [-1,1] to logits [B,3,3]: for each part of the move, of -1, 0 and 1."""
+    """From pairs float32 [B,6,48,48] in [-1,1] to logits [B,3,3]: for each part of the move, of -1, 0 and 1."""
 
     def __init__(self) -> None:
         super().__init__()
         self.convolutions = nn.ModuleList(
             nn.Conv2d(cin, cout, kernel, stride=2, padding=kernel // 2)
-            for cin, cout, kernel in ((6, 32, 7), (32, 48, 3), (48, 64, 3), (64, 96, 3))
+            for cin, cout, kernel in ((6, 24, 5), (24, 48, 3), (48, 64, 3), (64, 96, 3))
         )
         self.hidden = nn.Linear(96 * (SIZE // 16) ** 2, 96)
         self.heads = nn.Linear(96, 3 * PARTS)
@@ -42,7 +42,7 @@ class InverseDynamics(nn.Module):
 
 
 def small(image: np.ndarray) -> np.ndarray:
-    """uint8 [H,W,3] to uint8 [3,64,64]."""
+    """uint8 [H,W,3] to uint8 [3,48,48]."""
     return np.ascontiguousarray(resize(image, SIZE).transpose(2, 0, 1))
 
 

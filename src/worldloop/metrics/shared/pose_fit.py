@@ -15,7 +15,13 @@ NEAREST = 0.05
 
 @nb.njit(nogil=True, cache=True)
 def fit_motion(
-    points: np.ndarray, there: np.ndarray, turn: float, spreads: np.ndarray, length: float, cx: float, cy: float
+    points: np.ndarray,
+    there: np.ndarray,
+    turn: float,
+    spreads: np.ndarray,
+    length: float,
+    cx: float,
+    cy: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The motion float64 [4,4] that brings points [N,3] nearest to pixels [N,2], and what is left in pixels [N].
 

@@ -162,7 +162,7 @@ def _inverse(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--scenes", type=int, default=30, metavar="N", help="training houses (default: %(default)s)")
     add("--pairs", type=int, default=250, metavar="N", help="moves in each house (default: %(default)s)")
-    _steps(parser, steps=1500, batch=64, rate=2e-3, precision="fp32")
+    _steps(parser, steps=1000, batch=48, rate=2e-3, precision="fp32")
 
 
 def _data(parser: argparse.ArgumentParser) -> None:

@@ -46,7 +46,7 @@ class InverseTraining:
     held_out: int = 6
     """Houses of the split `val` on which the card's accuracy is measured."""
     loop: LoopConfig = field(
-        default_factory=lambda: LoopConfig(1500, 64, 2e-3, average=0.995, precision="fp32")
+        default_factory=lambda: LoopConfig(1000, 48, 2e-3, average=0.998, precision="fp32")
     )
 
 
@@ -55,7 +55,7 @@ class Pairs:
     """N moves."""
 
     before: np.ndarray
-    """uint8 [N,3,48,48]"""
+    """uint8 [N,3,64,64]"""
     after: np.ndarray
     signs: np.ndarray
     """int64 [N,3], -1, 0 or 1: forward, left, turn to the left."""
@@ -63,7 +63,7 @@ class Pairs:
 
 def view_pairs(scenes: Sequence[str], count: int, seed: int, spread: float = 0.25) -> Pairs:
     """`count` moves in each scene, none of them blocked, their lengths within a share `spread` of a usual step's."""
-    before, after, signs = [], [], []
+    before, after, signs = list[np.ndarray](), list[np.ndarray](), list[tuple[int, int, int]]()
     for scene in scenes:
         random, loaded = generator(seed, "inverse dynamics", scene), load_scene(scene)
         made = 0
@@ -127,7 +127,7 @@ def train_inverse(
 
 
 def _spoilt(pairs: Pairs, rows: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs float32 [B,6,48,48] in [-1,1] as a model might imagine them, and their moves.
+    """Pairs float32 [B,6,64,64] in [-1,1] as a model might imagine them, and their moves.
 
     Half of them mirrored; each picture by itself a little brighter or darker, softer, and noisier.
     """

@@ -137,7 +137,10 @@ def _away_from_edge(clip: Clip, pixels: np.ndarray) -> np.ndarray:
     """bool [...] of pixels [...,2]."""
     height, width = clip.frames.shape[1:3]
     margin = MARGIN * scale(clip)
-    return ((pixels >= margin) & (pixels <= (width - 1 - margin, height - 1 - margin))).all(axis=-1)
+    inside: np.ndarray = np.all(
+        (pixels >= margin) & (pixels <= (width - 1 - margin, height - 1 - margin)), axis=-1
+    )
+    return inside
 
 
 def _mean_of_steps(clip: Clip, miss: np.ndarray, seen: np.ndarray, every: int = 1) -> float:

@@ -144,10 +144,9 @@ def object_permanence(clip: Clip) -> float:
     assert clip.segmentation is not None
     views, ids = entries(clip), clip.segmentation
     least = LEAST_PIXELS * ids[0].size
-    same, total = 0, 0
+    same, total, present = 0, 0, [set(np.unique(s).tolist()) for s in ids]
     for i, j in closing_pairs(clip):
-        likeness = ssim_map(views[i], views[j])
-        between = [set(np.unique(s).tolist()) for s in ids[i + 1 : j]]
+        likeness, between = ssim_map(views[i], views[j]), present[i + 1 : j]
         numbers, counts = np.unique(ids[i], return_counts=True)
         for number, count in zip(numbers.tolist(), counts.tolist()):
             if number == 0 or count < least or all(number in seen for seen in between):

@@ -16,33 +16,68 @@ from worldloop.agents.perception.weights import load_state
 from worldloop.core import InputError
 from worldloop.core.threads import each
 
-SIZE = 48
+SIZE = 64
 """Side at which pictures are seen, pixels."""
 PARTS = 3
 """Parts of a move: forward, left, turn to the left; each is -1, 0 or 1."""
 
 
+CELLS = SIZE // 4
+"""Cells across, in which the pictures are compared."""
+REACH = (2, 7)
+"""Cells up or down and left or right by which things may move between the pictures: a turn of 22.5 degrees is up to 6."""
+FEATURES = 32
+
+
 class InverseDynamics(nn.Module):
-    """From pairs float32 [B,6,48,48] in [-1,1] to logits [B,3,3]: for each part of the move, of -1, 0 and 1."""
+    """From pairs float32 [B,6,64,64] in [-1,1] to logits [B,3,3]: for each part of the move, of -1, 0 and 1.
+
+    Each cell of the first picture is compared with those around the same place of the second (a correlation volume, as
+    in FlowNet, arXiv 1504.06852); what moved where, all over the picture, tells the move.
+    """
+
+    near: Tensor
+    inside: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        self.convolutions = nn.ModuleList(
-            nn.Conv2d(cin, cout, kernel, stride=2, padding=kernel // 2)
-            for cin, cout, kernel in ((6, 24, 5), (24, 48, 3), (48, 64, 3), (64, 96, 3))
+        self.encoder = nn.Sequential(
+            nn.Conv2d(3, 16, 5, stride=2, padding=2), nn.ReLU(), nn.Conv2d(16, FEATURES, 3, stride=2, padding=1)
         )
-        self.hidden = nn.Linear(96 * (SIZE // 16) ** 2, 96)
-        self.heads = nn.Linear(96, 3 * PARTS)
+        near, inside = _neighbours()
+        self.register_buffer("near", near, persistent=False)
+        self.register_buffer("inside", inside, persistent=False)
+        self.compare = nn.Sequential(
+            nn.Conv2d(near.shape[1] + 2 * FEATURES, 48, 3, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(48, 48, 3, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(48 * (CELLS // 4) ** 2, 64),
+            nn.ReLU(),
+            nn.Linear(64, 3 * PARTS),
+        )
 
     def forward(self, pairs: Tensor) -> Tensor:
-        x = pairs
-        for convolution in self.convolutions:
-            x = F.relu(convolution(x))
-        return self.heads(F.relu(self.hidden(x.flatten(1)))).unflatten(1, (PARTS, 3))
+        before, after = self.encoder(pairs[:, :3]), self.encoder(pairs[:, 3:])
+        a, b = (F.normalize(x.flatten(2), dim=1) for x in (before, after))
+        every = a.transpose(1, 2) @ b  # b n n
+        some = every.gather(2, self.near.expand(len(pairs), -1, -1)) * self.inside
+        volume = some.transpose(1, 2).unflatten(2, (CELLS, CELLS)) * 4
+        return self.compare(torch.cat([volume, before, after], dim=1)).unflatten(1, (PARTS, 3))
+
+
+def _neighbours() -> tuple[Tensor, Tensor]:
+    """Of each cell, int64 [N,K] the cells within reach, and float32 [N,K] 1 where there is such a cell."""
+    y, x = np.mgrid[:CELLS, :CELLS].reshape(2, -1, 1)
+    down, right = np.mgrid[-REACH[0] : REACH[0] + 1, -REACH[1] : REACH[1] + 1].reshape(2, 1, -1)
+    v, u = y + down, x + right
+    inside = (v >= 0) & (v < CELLS) & (u >= 0) & (u < CELLS)
+    return torch.from_numpy(np.where(inside, v * CELLS + u, 0)), torch.from_numpy(inside.astype(np.float32))
 
 
 def small(image: np.ndarray) -> np.ndarray:
-    """uint8 [H,W,3] to uint8 [3,48,48]."""
+    """uint8 [H,W,3] to uint8 [3,64,64]."""
     return np.ascontiguousarray(resize(image, SIZE).transpose(2, 0, 1))
 
 

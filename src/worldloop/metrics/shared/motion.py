@@ -80,7 +80,7 @@ def followed_samples(clip: Clip) -> tuple[np.ndarray, np.ndarray]:
         points, (height, width) = samples(clip), clip.frames.shape[1:3]
         there = points + forward_flow(clip).field[:, points[:, 1], points[:, 0]].astype(np.float64)
         with np.errstate(invalid="ignore"):
-            inside = ((there >= 0) & (there <= (width - 1, height - 1))).all(axis=-1)
+            inside: np.ndarray = np.all((there >= 0) & (there <= (width - 1, height - 1)), axis=-1)
         return np.where(inside[..., None], there, 0.0), inside
 
     return clip.once(("followed samples",), compute)

@@ -42,7 +42,9 @@ class InverseDynamics(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.encoder = nn.Sequential(
-            nn.Conv2d(3, 16, 5, stride=2, padding=2), nn.ReLU(), nn.Conv2d(16, FEATURES, 3, stride=2, padding=1)
+            nn.Conv2d(3, 16, 5, stride=2, padding=2),
+            nn.ReLU(),
+            nn.Conv2d(16, FEATURES, 3, stride=2, padding=1),
         )
         near, inside = _neighbours()
         self.register_buffer("near", near, persistent=False)

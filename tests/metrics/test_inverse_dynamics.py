@@ -5,9 +5,8 @@ import json
 import numpy as np
 import pytest
 import torch
-
-from house_boxes import box_room
 from walk_defects import SPECS, case, frozen
+
 from worldloop.core import InputError
 from worldloop.envs.house.scenes import register_scene
 from worldloop.metrics import controllability  # noqa: F401  (registers its metrics)
@@ -21,6 +20,8 @@ from worldloop.metrics.shared.inverse import (
 )
 from worldloop.training import inverse_dynamics as training
 from worldloop.training.loop import LoopConfig
+
+from house_boxes import box_room
 
 
 @pytest.fixture(scope="module")

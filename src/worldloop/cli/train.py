@@ -1,7 +1,7 @@
 """Train: `recogniser` (names objects in active recognition), `vae` and `video` (the video model's autoencoder and its
 base, from passive video), `sft` (adaptation of a video model to actions, low-rank or of all weights), `distil` (a video
-model that samples in few steps), `policy` (waypoints for the arm at the table, from demonstrations). The same command
-goes on where it was stopped.
+model that samples in few steps), `policy` (waypoints for the arm at the table, from demonstrations), `inverse-dynamics` (reads the move
+between two views of a house, for a metric). The same command goes on where it was stopped.
 """
 
 from __future__ import annotations
@@ -158,6 +158,13 @@ def _policy(parser: argparse.ArgumentParser) -> None:
     add("--width", type=int, default=32, metavar="N", help="channels, in eights (default: %(default)s)")
 
 
+def _inverse(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--scenes", type=int, default=30, metavar="N", help="training houses (default: %(default)s)")
+    add("--pairs", type=int, default=250, metavar="N", help="moves in each house (default: %(default)s)")
+    _steps(parser, steps=1000, batch=48, rate=2e-3, precision="fp32")
+
+
 def _data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", metavar="DIR[,DIR]", help="datasets of `worldloop collect`")
 
@@ -193,4 +200,5 @@ KINDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "sft": ("adaptation of a video model to actions, low-rank or full", _sft),
     "distil": ("a video model that samples in few steps", _distil),
     "policy": ("waypoints for the arm at the table, from demonstrations", _policy),
+    "inverse-dynamics": ("the move between two views of a house, which a metric reads", _inverse),
 }

@@ -22,7 +22,7 @@ def train(
 ) -> dict[str, Any]:
     """Train what was asked for; returns its card. `scoring` is called before a model is scored."""
     facts = RECIPES[options.what](options, folder, show)
-    if options.what in ("recogniser", "policy") or _is_diffusers(options):
+    if options.what in ("recogniser", "policy", "inverse-dynamics") or _is_diffusers(options):
         return facts
     from worldloop.training.video.card import FILES, score_file, write_card
 
@@ -151,6 +151,14 @@ def _policy(options: argparse.Namespace, folder: Path, show: Show) -> dict[str, 
     return train_policy(settings, lambda step, loss: show(step, loss, loop.steps))
 
 
+def _inverse(options: argparse.Namespace, folder: Path, show: Show) -> dict[str, Any]:
+    from worldloop.training.inverse_dynamics import InverseTraining, train_inverse
+
+    loop = _loop(options)
+    settings = InverseTraining(folder, options.scenes, options.pairs, loop=loop)
+    return train_inverse(settings, lambda step, loss: show(step, loss, loop.steps))
+
+
 RECIPES = {
     "recogniser": _recogniser,
     "vae": _vae,
@@ -158,6 +166,7 @@ RECIPES = {
     "sft": _sft,
     "distil": _distil,
     "policy": _policy,
+    "inverse-dynamics": _inverse,
 }
 
 

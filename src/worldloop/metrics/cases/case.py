@@ -70,6 +70,7 @@ KINDS: dict[str, str] = {
     "loop": "worldloop.metrics.cases.house",
     "long": "worldloop.metrics.cases.house",
     "keys": "worldloop.metrics.cases.house",
+    "compose": "worldloop.metrics.cases.house",
     "table": "worldloop.metrics.cases.table",
     "physics": "worldloop.metrics.cases.physics",
 }

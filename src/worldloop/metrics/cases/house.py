@@ -1,4 +1,4 @@
-"""Cases in furnished houses: short walks, loops that come back, long walks, and held keys."""
+"""Cases in furnished houses: short walks, loops that come back, long walks, held keys, and arcs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from worldloop.actions import NAVIGATION
 from worldloop.actions.scripts import WORLDMARK, keys_plan, vocabulary_for
 from worldloop.actions.text import TextTranslator
-from worldloop.core import Episode, InputError, Observation, Plan, Query, Vocabulary, generator
+from worldloop.core import Episode, InputError, Observation, Plan, Primitive, Query, Vocabulary, generator
 from worldloop.envs.house.scenes import load_scene
 from worldloop.envs.house.splits import scene_ids
 from worldloop.envs.house.world import HouseSimulator, HouseWorld, Place
@@ -35,6 +35,25 @@ LONG = 200
 """Steps of a long walk."""
 HELD = 4
 """Steps for which a key is held in the domain `gaming`."""
+ARCS = Vocabulary(
+    "arcs",
+    (
+        *(p for p in NAVIGATION.primitives if not p.stops),
+        Primitive("arc_left", forward=0.2, yaw_deg=22.5),
+        Primitive("arc_right", forward=0.2, yaw_deg=-22.5),
+        *(p for p in NAVIGATION.primitives if p.stops),
+    ),
+)
+"""`NAVIGATION` and steps that move and turn at once: first the walk, then the turn."""
+COMPOSED = {
+    "arc-left": ("move_forward", *("arc_left",) * 6, "move_forward"),
+    "arc-right": ("move_forward", *("arc_right",) * 6, "move_forward"),
+    "slalom": ("move_forward", "arc_left", "arc_right", "arc_right", "turn_left", "arc_left")
+    + ("arc_right",) * 2,
+    "mixed-left": ("move_forward", "arc_left", "turn_left", "arc_left") * 2,
+    "mixed-right": ("move_forward", "arc_right", "turn_right", "arc_right") * 2,
+}
+"""Walks of actions that move and turn at once, alone and among others."""
 SAME = (0.02, 0.5)
 """Metres and degrees within which two views are of the same place."""
 STYLES = ("A", "B", "C")
@@ -68,6 +87,14 @@ def list_keys(count: int, seed: int = 0) -> Iterable[CaseSpec]:
     ]
 
 
+def list_compose(count: int, seed: int = 0) -> Iterable[CaseSpec]:
+    """Eight steps each, every script of arcs in turn."""
+    names = list(COMPOSED)
+    return [
+        CaseSpec("indoor", "compose", names[i % len(names)], _scene(i, seed), seed + i) for i in range(count)
+    ]
+
+
 def build_walk(spec: CaseSpec) -> Case:
     """A short walk, with all that each of its steps could have shown instead."""
     return _scripted(spec, spec.script, outcomes=True)
@@ -85,6 +112,13 @@ def build_loop(spec: CaseSpec) -> Case:
     if spec.script not in LOOPS:
         raise InputError(f"no loop {spec.script!r}; there are {', '.join(LOOPS)}")
     return _scripted(spec, LOOPS[spec.script])
+
+
+def build_compose(spec: CaseSpec) -> Case:
+    """Arcs, with all that each step could have shown instead; models need a control that can ask for them."""
+    if spec.script not in COMPOSED:
+        raise InputError(f"no script of arcs {spec.script!r}; there are {', '.join(COMPOSED)}")
+    return _planned(spec, ARCS.plan(COMPOSED[spec.script]), outcomes=True)
 
 
 def build_long(spec: CaseSpec) -> Case:
@@ -114,9 +148,11 @@ def _wander(simulator: HouseSimulator, random: np.random.Generator) -> Plan:
 
 
 def _scripted(spec: CaseSpec, keys: str, outcomes: bool = False) -> Case:
-    vocabulary = vocabulary_for(tuple(keys))
-    plan = keys_plan(tuple(keys), vocabulary)
-    world, random = _world(vocabulary), generator("case", spec.kind, spec.scene, spec.seed)
+    return _planned(spec, keys_plan(tuple(keys), vocabulary_for(tuple(keys))), outcomes)
+
+
+def _planned(spec: CaseSpec, plan: Plan, outcomes: bool = False) -> Case:
+    world, random = _world(plan.vocabulary), generator("case", spec.kind, spec.scene, spec.seed)
     history, actions = _arrive(world, spec, random, partial(_blocked, plan))
     return _case(spec, history, actions, plan, _slim(world.simulator()), outcomes)
 
@@ -187,7 +223,7 @@ def _case(
         moved=np.array([not bool(o.extra["collided"]) for o in seen]),
         outcomes=_outcomes(simulator, plan, [p.name for p in choices]) if outcomes else None,
         asked=np.array([choices.index(p) for p in primitives]) if outcomes else None,
-        composite=walks & turns if outcomes else None,
+        composite=walks & turns if (walks & turns).any() else None,
         twin=np.repeat(now.rgb[None], len(plan), axis=0),
         twin_truth=np.repeat(now.rgb[None], len(plan), axis=0),
         revisits=_revisits(poses),
@@ -220,18 +256,29 @@ def _revisits(poses: np.ndarray) -> np.ndarray | None:
 
 
 def _other(simulator: HouseSimulator, plan: Plan, change: str, strength: float) -> tuple[Observation, ...]:
-    """The plan carried out wrongly: `turn` and `step` scale what an action does, from all of it (0) to none or the opposite (1)."""
+    """The plan carried out wrongly.
+
+    `turn` and `step` scale what an action does, from all of it (0) to none (`step`, 1) or the opposite (`turn`, 1). `action`
+    replaces a share of the steps by another action of the vocabulary, and `none` leaves a share of them out; the steps of a
+    smaller share are among those of a larger.
+    """
+    if change not in ("turn", "step", "action", "none"):
+        raise InputError(f"a house cannot be changed in {change!r}; it can in turn, step, action and none")
     place, seen = simulator.place, list[Observation]()
-    if change not in ("turn", "step"):
-        raise InputError(f"a house cannot be changed in {change!r}; it can in turn and step")
-    for action in plan.actions:
+    moves = [p for p in plan.vocabulary.primitives if not p.stops]
+    order = generator("other", change, len(plan)).permutation(len(plan))
+    spoilt = set(order[: round(strength * len(plan))].tolist()) if change in ("action", "none") else set()
+    for number, action in enumerate(plan.actions):
         primitive = plan.vocabulary.primitive(action)
         if change == "turn":
             primitive = replace(primitive, yaw_deg=primitive.yaw_deg * (1 - 2 * strength))
-        else:
+        elif change == "step":
             primitive = replace(
                 primitive, forward=primitive.forward * (1 - strength), left=primitive.left * (1 - strength)
             )
+        elif number in spoilt:
+            others = [p for p in moves if p.name != primitive.name]
+            primitive = others[number % len(others)] if change == "action" else Primitive("stay")
         place, _ = place.moved(primitive, simulator.loaded)
         seen.append(replace(simulator, place=place).look())
     return tuple(seen)

@@ -10,7 +10,7 @@ from worldloop.core import InputError
 from worldloop.metrics.cases.case import Case
 from worldloop.metrics.clip import Clip
 
-MODULES = ("picture", "time", "action", "physics")
+MODULES = ("picture", "time", "action", "geometry", "physics")
 """Modules here that register defects."""
 STRENGTHS = (0.0, 0.25, 0.5, 1.0)
 """0 is the truth itself."""

@@ -1,1 +1,5 @@
-"""Whether what is done makes a difference, the right one, at once."""
+"""Interaction: what acting changes, against the twin of doing nothing."""
+
+from worldloop.metrics.interaction import counterfactual
+
+__all__ = ["counterfactual"]

@@ -1,1 +1,1 @@
-"""What several metrics read: computed once for each clip, by `Clip.once`."""
+"""What several metrics compute from a clip once: pictures, flow, motion of the camera, geometry."""

@@ -1,9 +1,8 @@
-"""OpenCV, where it is installed."""
+"""OpenCV, imported when a metric first needs it."""
 
 from __future__ import annotations
 
 import functools
-import importlib
 from typing import Any
 
 from worldloop.core.errors import MissingExtraError
@@ -11,8 +10,11 @@ from worldloop.core.errors import MissingExtraError
 
 @functools.cache
 def opencv() -> Any:
-    """The module `cv2`; MissingExtraError without it."""
+    """The module `cv2`, on one thread: its optical flow cuts pictures into as many strips as there are threads, and so
+    would depend on the machine. MissingExtraError when it is not installed."""
     try:
-        return importlib.import_module("cv2")
+        import cv2
     except ImportError as error:
-        raise MissingExtraError("scoring pictures", "metrics") from error
+        raise MissingExtraError("metrics of motion and geometry", "metrics") from error
+    cv2.setNumThreads(1)
+    return cv2

@@ -1,0 +1,33 @@
+"""Controllability as a distance to what the actions really bring."""
+
+from __future__ import annotations
+
+from worldloop.metrics.clip import Clip
+from worldloop.metrics.metric import metric
+from worldloop.metrics.shared.perception import distance_to_truth
+
+
+@metric(
+    "controllability",
+    group="controllability",
+    unit="",
+    low=-float("inf"),
+    high=1.0,
+    better="higher",
+    worst=0.0,
+    source="World-In-World (arXiv 2510.18135), with ST-LPIPS (ECCV 2022) in place of LPIPS",
+    needs=("truth", "motion"),
+    weights="stlpips",
+    reacts=("wrong-turn", "half-step", "other-action", "no-action"),
+    ignores=("nudge",),
+    tolerance=0.03,
+)
+def controllability(clip: Clip) -> float:
+    """1 - perceptual distance to the true frames under the same actions.
+
+    Mean over the steps that the world let happen, NaN where there is none. A blurred frame of the right place scores less than a
+    sharp one: quality and control are not told apart here, but they are in the recovered motion.
+    """
+    if not clip.counted.any():
+        return float("nan")
+    return float(1 - distance_to_truth(clip)[clip.counted].mean())

@@ -1,0 +1,120 @@
+"""Earlier imagined frames, lifted into space by the true depth and rendered again from where the camera truly stands later.
+
+World-R1's idea of a reward (render the lifted video again and compare) with the true depth and poses instead of estimates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from worldloop.metrics.clip import Clip
+from worldloop.metrics.metric import metric
+from worldloop.metrics.shared.lifting import earlier_views, entries
+from worldloop.metrics.shared.likeness import MOST_PSNR, psnr, ssim_map
+from worldloop.metrics.shared.opencv import opencv
+from worldloop.metrics.shared.perception import shared_perception
+
+LAG = 2
+"""Entries between the two views."""
+LEAST_SEEN = 0.1
+"""Share of the later view that must have been in sight before."""
+_COMMON = {
+    "group": "geometry",
+    "source": "after World-R1's re-rendering reward, with the simulator's depth and poses in place of estimated ones",
+    "needs": ("start", "depth", "poses", "hfov_deg"),
+}
+_REACTS = ("wrong-turn", "other-action", "wobble", "popping")
+
+
+View = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def rerendered(clip: Clip) -> list[View]:
+    """For each step that counts and sees enough again: the frame rendered from before, the imagined one, bool [H,W] where seen.
+
+    What was not in sight before is filled by the imagined frame itself.
+    """
+    return clip.once(("rerendered",), lambda: _rerendered(clip))
+
+
+def _rerendered(clip: Clip) -> list[View]:
+    earlier, maps, seen = earlier_views(clip, LAG)
+    cv2, views, drawn = opencv(), entries(clip), list[View]()
+    for t, (i, at, where) in enumerate(zip(earlier, maps, seen)):
+        if clip.counted[t] and where.mean() >= LEAST_SEEN:
+            picture = cv2.remap(views[i], at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            drawn.append((np.where(where[..., None], picture, clip.frames[t]), clip.frames[t], where))
+    return drawn
+
+
+def _mean(clip: Clip, likeness: Callable[[np.ndarray, np.ndarray, np.ndarray], float]) -> float:
+    values = [likeness(drawn, frame, where) for drawn, frame, where in rerendered(clip)]
+    return float(np.mean(values)) if values else float("nan")
+
+
+@metric(
+    "rerender_psnr",
+    unit="dB",
+    low=0.0,
+    high=MOST_PSNR,
+    better="higher",
+    worst=0.0,
+    reacts=(*_REACTS, "half-step"),
+    ignores=("nudge",),
+    tolerance=5.0,
+    **_COMMON,
+)
+def rerender_psnr(clip: Clip) -> float:
+    """Peak signal-to-noise ratio of imagined frames and of those before them, rendered again from the new place.
+
+    Two entries apart, where the same surfaces are truly seen; mean over steps. True frames score some 25 to 35 dB, as resampling
+    softens. A frozen video is punished as far as its picture has texture, a blank one is not: quality metrics see that.
+    """
+    return _mean(clip, lambda drawn, frame, where: psnr(drawn, frame, where))
+
+
+@metric(
+    "rerender_ssim",
+    unit="",
+    low=-1.0,
+    high=1.0,
+    better="higher",
+    worst=-1.0,
+    reacts=(*_REACTS, "half-step"),
+    ignores=("nudge",),
+    tolerance=0.1,
+    **_COMMON,
+)
+def rerender_ssim(clip: Clip) -> float:
+    """Structural similarity of imagined frames and of those before them, rendered again from the new place.
+
+    As `rerender_psnr`; grey levels, mean over the pixels that are truly seen from both places.
+    """
+    return _mean(clip, lambda drawn, frame, where: float(ssim_map(drawn, frame)[where].mean()))
+
+
+@metric(
+    "rerender_st_lpips",
+    unit="",
+    low=0.0,
+    high=float("inf"),
+    better="lower",
+    worst=1.0,
+    weights="stlpips",
+    reacts=_REACTS,
+    ignores=("nudge",),
+    tolerance=0.03,
+    **_COMMON,
+)
+def rerender_st_lpips(clip: Clip) -> float:
+    """ST-LPIPS between imagined frames and those before them, rendered again from the new place.
+
+    As `rerender_psnr`; what could not be seen before is filled by the frame itself and counts as equal.
+    """
+    pairs = rerendered(clip)
+    if not pairs:
+        return float("nan")
+    drawn, frames, _ = (np.stack(part) for part in zip(*pairs))
+    return float(shared_perception().stlpips(drawn, frames).mean(dtype=np.float64))

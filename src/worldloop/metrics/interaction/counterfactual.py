@@ -1,0 +1,90 @@
+"""What acting changes in the imagination and in truth, each against its own twin of doing nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from worldloop.metrics.clip import Clip
+from worldloop.metrics.metric import metric
+
+NEEDS = ("truth", "twin", "twin_truth")
+NOTICED = 2.0
+"""Grey levels of mean difference from which acting truly shows."""
+ANSWERED = 0.5
+"""Share of the true difference from which the imagined frames answer."""
+MOST_STEPS = 16.0
+"""Latency of a clip that failed."""
+
+
+@metric(
+    "counterfactual_effect",
+    group="interaction",
+    unit="",
+    low=0.0,
+    high=1.0,
+    better="higher",
+    worst=0.0,
+    source="this library; effect of acting against a no-action twin",
+    needs=NEEDS,
+    reacts=("other-action", "no-action"),
+    ignores=("nudge",),
+    tolerance=0.12,
+)
+def counterfactual_effect(clip: Clip) -> float:
+    """How well what acting changes in the imagined frames agrees with what it truly changes, against doing nothing.
+
+    With E = imagined frames - imagined twin, and E* the same of the truth: 1 - sum|E - E*| / (sum|E| + sum|E*|) over all counted
+    steps. 1 is the same change, 0 none at all or an unrelated or opposite one; too much counts like too little. A model that
+    ignores actions, a frozen video among them, scores 0. NaN where acting truly changes nothing.
+    """
+    shown, true = _effects(clip)
+    if not true.size or np.abs(true).mean(dtype=np.float64) < NOTICED:
+        return float("nan")
+    apart = np.abs(shown - true).sum(dtype=np.float64)
+    return float(1 - apart / (np.abs(shown).sum(dtype=np.float64) + np.abs(true).sum(dtype=np.float64)))
+
+
+@metric(
+    "response_latency",
+    group="interaction",
+    unit="steps",
+    low=0.0,
+    high=float("inf"),
+    better="lower",
+    worst=MOST_STEPS,
+    source="this library; first answer of the imagined frames against a no-action twin, after the first true one",
+    needs=NEEDS,
+    reacts=("no-action",),
+    ignores=("nudge", "half-step"),
+    tolerance=0.2,
+)
+def response_latency(clip: Clip) -> float:
+    """Steps by which the imagined frames answer acting later than the truth does.
+
+    Both are compared with their twins of doing nothing. The truth answers at the first step with a mean difference of 2 grey
+    levels, the imagination at the first step from then on with half of the true difference; never counts as all steps that are
+    left. Whether the answer is right is not asked, see `counterfactual_effect`. NaN where acting truly changes nothing.
+    """
+    assert clip.twin is not None and clip.truth is not None and clip.twin_truth is not None
+    shown = _mean_difference(clip.frames, clip.twin)
+    true = _mean_difference(clip.truth, clip.twin_truth)
+    noticed = np.nonzero(true >= NOTICED)[0]
+    if not len(noticed):
+        return float("nan")
+    first = int(noticed[0])
+    answers = np.nonzero(shown[first:] >= ANSWERED * true[first:])[0]
+    return float(answers[0]) if len(answers) else float(len(true) - first)
+
+
+def _effects(clip: Clip) -> tuple[np.ndarray, np.ndarray]:
+    assert clip.twin is not None and clip.truth is not None and clip.twin_truth is not None
+    use = clip.counted
+    return (
+        clip.frames[use].astype(np.int16) - clip.twin[use],
+        clip.truth[use].astype(np.int16) - clip.twin_truth[use],
+    )
+
+
+def _mean_difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """float64 [T], mean absolute difference of grey levels."""
+    return np.abs(a.astype(np.int16) - b).mean(axis=(1, 2, 3), dtype=np.float64)

@@ -1,0 +1,136 @@
+"""Optical flow between the imagined frames, also across turns of half the view."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+
+from worldloop.metrics.clip import Clip
+from worldloop.metrics.shared.lifting import entries, focal
+from worldloop.metrics.shared.opencv import opencv
+
+COARSE = 24
+"""Pixels across, at which motions are guessed."""
+GUESSES = tuple(
+    sorted(
+        ((k * 5.625, zoom) for k in range(-10, 11) for zoom in (1.0, 1.25, 0.8)),
+        key=lambda g: (abs(g[0]), abs(g[1] - 1)),
+    )
+)
+"""Degrees of turn, and factors by which a walk forward or backward scales the view before it; the smallest motions first, so that
+of equally good ones the smallest is taken."""
+LEAST_OVERLAP = 0.3
+"""Share of the view that a guessed motion must leave in sight."""
+
+
+@dataclass(frozen=True, eq=False)
+class Flow:
+    """From each entry to the next, or back."""
+
+    guess: np.ndarray
+    """float64 [T,2]: the guessed turn in degrees to the left, and zoom, that were undone before the search."""
+    field: np.ndarray
+    """float32 [T,H,W,2], pixels: where the pixels of an entry are in the other one minus where they were; NaN behind the camera."""
+
+
+def grey_entries(clip: Clip) -> np.ndarray:
+    """uint8 [T+1,H,W]: the start and the imagined frames."""
+
+    def compute() -> np.ndarray:
+        cv2 = opencv()
+        return np.stack([cv2.cvtColor(e, cv2.COLOR_RGB2GRAY) for e in entries(clip)])
+
+    return clip.once(("grey entries",), compute)
+
+
+def forward_flow(clip: Clip) -> Flow:
+    """From each entry to the next, the start being entry 0 (dense inverse search, with a guess of the camera's motion)."""
+    return clip.once(("flow", "forward"), lambda: _flow(clip, +1))
+
+
+def backward_flow(clip: Clip, every: int = 1) -> Flow:
+    """From each entry t + 1 back to entry t, over the same guesses as `forward_flow`, for t = 0, `every`, 2 `every` ..."""
+    return clip.once(("flow", "backward", every), lambda: _flow(clip, -1, every))
+
+
+def _flow(clip: Clip, way: int, every: int = 1) -> Flow:
+    cv2, grey, length = opencv(), grey_entries(clip), focal(clip)
+    guess = guessed_motions(grey, length) if way > 0 else forward_flow(clip).guess[::every]
+    height, width = grey.shape[1:]
+    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    # Down to half the resolution: a quarter, the preset, doubles the error of a recovered step.
+    search.setFinestScale(1)
+    search.setVariationalRefinementIterations(2)
+    field = np.empty((len(guess), height, width, 2), np.float32)
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    for t, (turn, zoom) in enumerate(guess):
+        old, new = (grey[t * every], grey[t * every + 1])[::way]
+        if turn == 0 and zoom == 1:
+            field[t] = search.calc(old, new, None)
+            continue
+        matrix = guess_matrix(turn, zoom, height, width, length)
+        matrix = matrix if way > 0 else np.linalg.inv(matrix)
+        # The new picture as seen from about where the old one was taken: what is left is small enough to be found.
+        back = cv2.warpPerspective(
+            new,
+            matrix,
+            (width, height),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        rest = search.calc(old, back, None)
+        u, v = x + rest[..., 0], y + rest[..., 1]
+        m = [[float(v) for v in row] for row in matrix]  # plain numbers leave float32 as it is
+        w = m[2][0] * u + m[2][2]  # neither turn nor zoom mixes rows into this and into columns
+        w[w < 1e-3] = np.nan  # behind the other camera
+        field[t, ..., 0] = (m[0][0] * u + m[0][2]) / w - x
+        field[t, ..., 1] = (m[1][0] * u + m[1][1] * v + m[1][2]) / w - y
+    return Flow(guess, field)
+
+
+def guess_matrix(degrees: float, zoom: float, height: int, width: int, length: float) -> np.ndarray:
+    """float64 [3,3]: from pixels of a view to those after a zoom about its middle and then a turn to the left."""
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    inner = np.array([[length, 0, (width - 1) / 2], [0, length, (height - 1) / 2], [0, 0, 1]])
+    move = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]]) @ np.diag([zoom, zoom, 1])
+    return inner @ move @ np.linalg.inv(inner)
+
+
+def guessed_motions(grey: np.ndarray, length: float) -> np.ndarray:
+    """float64 [T,2], degrees to the left and zoom from each picture of uint8 [T+1,H,W] to the next, to a few degrees.
+
+    Of `GUESSES`, the one after which the small pictures correlate best where both see.
+    """
+    cv2, (height, width) = opencv(), grey.shape[1:]
+    rows = max(2, round(COARSE * height / width))
+    small = np.stack([cv2.resize(g, (COARSE, rows), interpolation=cv2.INTER_AREA) for g in grey])
+    flat = small.reshape(len(small), -1).astype(np.float32) / 255
+    index, both = _coarse_guesses(rows, COARSE, length * COARSE / width)
+    old, new = flat[:-1, None], flat[1:][:, index]  # [T,1,P], [T,K,P]
+    share = both / np.maximum(both.sum(axis=1, keepdims=True), 1)
+    mean_old, mean_new = (np.einsum("tkp,kp->tk", a, share) for a in (np.broadcast_to(old, new.shape), new))
+    product = np.einsum("tp,tkp,kp->tk", old[:, 0], new, share) - mean_old * mean_new
+    spread_old = np.einsum("tp,kp->tk", old[:, 0] ** 2, share) - mean_old**2
+    spread_new = np.einsum("tkp,tkp,kp->tk", new, new, share) - mean_new**2
+    norm = np.sqrt(np.maximum(spread_old * spread_new, 0))
+    likeness = np.divide(product, norm, out=np.zeros_like(product), where=norm > 1e-6)
+    likeness[:, both.mean(axis=1) < LEAST_OVERLAP] = -1
+    return np.array(GUESSES)[likeness.argmax(axis=1)]
+
+
+@functools.lru_cache(maxsize=8)
+def _coarse_guesses(rows: int, columns: int, length: float) -> tuple[np.ndarray, np.ndarray]:
+    """For each of `GUESSES`, int [K,P] where each pixel of the small picture is afterwards, float32 [K,P] 1 where in view."""
+    y, x = np.mgrid[:rows, :columns]
+    pixels = np.stack([x, y, np.ones_like(x)], axis=-1).reshape(-1, 3)
+    index, both = [], []
+    for degrees, zoom in GUESSES:
+        u, v, w = (pixels @ guess_matrix(degrees, zoom, rows, columns, length).T).T
+        ahead = np.maximum(w, 1e-3)
+        u, v = np.rint(u / ahead), np.rint(v / ahead)
+        inside = (w > 1e-2) & (u >= 0) & (u < columns) & (v >= 0) & (v < rows)
+        index.append(np.where(inside, v * columns + u, 0).astype(int))
+        both.append(inside.astype(np.float32))
+    return np.array(index), np.array(both)

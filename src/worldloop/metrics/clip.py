@@ -37,7 +37,8 @@ class Clip:
     segmentation: Array | None = None
     """int32 [T+1,H,W], true instance ids; 0 is nothing."""
     motion: Array | None = None
-    """float64 [T,3], how each action asks the camera to move: metres forward, metres left, degrees of turn to the left."""
+    """float64 [T,3], how each action asks the camera to move: metres forward, metres left, degrees of turn to the left. Known where
+    the camera alone moves, in a world that stands still."""
     moved: Array | None = None
     """bool [T], False where the world did not let the action happen (an obstacle), so that the model is not to be blamed."""
     outcomes: Array | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from worldloop.metrics.clip import Clip
 from worldloop.metrics.metric import metric
-from worldloop.metrics.shared.perception import distance_to_truth
+from worldloop.metrics.shared.fidelity import st_lpips_steps
 
 
 @metric(
@@ -30,4 +30,4 @@ def controllability(clip: Clip) -> float:
     """
     if not clip.counted.any():
         return float("nan")
-    return float(1 - distance_to_truth(clip)[clip.counted].mean())
+    return float(1 - st_lpips_steps(clip)[clip.counted].mean())

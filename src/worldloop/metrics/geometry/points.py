@@ -42,7 +42,7 @@ _PIXELS = {
 @metric(
     "reprojection_error",
     source="WorldScore's 3D consistency (arXiv 2504.00983) with true depth and poses in place of DROID-SLAM's",
-    needs=("start", "depth", "poses", "hfov_deg"),
+    needs=("start", "depth", "poses", "hfov_deg", "motion"),
     reacts=("wrong-turn", "other-action", "half-step", "wobble"),
     ignores=("nudge",),
     tolerance=0.7,
@@ -64,7 +64,7 @@ def reprojection_error(clip: Clip) -> float:
 @metric(
     "epipolar_error",
     source="Sampson's distance (Hartley and Zisserman, section 11.4.3), with the true poses",
-    needs=("start", "poses", "hfov_deg"),
+    needs=("start", "poses", "hfov_deg", "motion"),
     reacts=("wrong-turn", "wobble"),
     ignores=("half-step", "nudge"),
     tolerance=0.5,

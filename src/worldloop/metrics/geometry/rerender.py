@@ -23,7 +23,7 @@ LEAST_SEEN = 0.1
 _COMMON = {
     "group": "geometry",
     "source": "after World-R1's re-rendering reward, with the simulator's depth and poses in place of estimated ones",
-    "needs": ("start", "depth", "poses", "hfov_deg"),
+    "needs": ("start", "depth", "poses", "hfov_deg", "motion"),
 }
 _REACTS = ("wrong-turn", "other-action", "wobble", "popping")
 

@@ -1,0 +1,90 @@
+"""Controllability against quality: the verdict follows the numbers, whichever way they point."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from worldloop.core import InputError
+from worldloop.stats import Outcomes
+from worldloop.studies import ControllabilityVsQuality, Evaluation, controllability_vs_quality
+from worldloop.studies.controllability_vs_quality import CONTROL, QUALITY, _Model, _Table
+from worldloop.studies.result import NOT_MEASURED, NOT_SHOWN, OPPOSITE, SHOWN
+from worldloop.studies.verdicts import Sample
+
+CHEAP = (
+    "oracle",
+    *(f"oracle-blur:sigma={s}" for s in (2, 8)),
+    *(f"oracle-wrong:share={s}" for s in (0.25, 0.5, 1.0)),
+    "blind",
+    "frozen",
+)
+
+
+def planted(control: float, quality: float, count: int = 14, episodes: int = 90) -> _Table:
+    """Models whose success is drawn by how much of either metric they have."""
+    random, models = np.random.default_rng(3), {}
+    for i in range(count):
+        c, q = random.uniform(size=2)
+        odds = np.clip(0.5 + control * (c - 0.5) + quality * (q - 0.5), 0, 1)
+        scenes = tuple(f"scene-{k % 9}" for k in range(episodes))
+        success = Sample((random.random(episodes) < odds).astype(float), scenes)
+        clips = {
+            n: Outcomes(v + 0.05 * random.normal(size=24), scenes[:24])
+            for n, v in ((CONTROL, c), (QUALITY, q))
+        }
+        models[f"model-{i}"] = _Model({"image-goal": success}, {"image-goal": clips})
+    group = SimpleNamespace(group="some")
+    return _Table("image-goal", {CONTROL: group, QUALITY: group}, models)
+
+
+@pytest.mark.parametrize(
+    ("control", "quality", "status"),
+    [(0.9, 0.0, SHOWN), (0.0, 0.9, OPPOSITE), (0.5, 0.5, NOT_SHOWN)],
+)
+def test_the_verdict_follows_what_success_was_drawn_by(control, quality, status):
+    table = planted(control, quality)
+    (finding,) = table.findings()
+    assert finding.status == status, finding.sentence
+    assert f"{len(table.models)} models" in finding.sentence
+    rows = {r["metric"]: r for r in table.rows()}
+    assert rows[CONTROL]["models"] == 14 and len(rows[CONTROL]["pearson"]) == 3
+
+
+def test_few_models_give_no_verdict():
+    table = planted(0.9, 0.0, count=7)
+    (finding,) = table.findings()
+    assert finding.status == NOT_MEASURED and "7 models" in finding.sentence
+    assert not table.rows()
+
+
+def test_from_models_to_verdict_and_plot(shop, tmp_path):
+    evaluation = Evaluation(("image-goal",), split=shop.lists["image-goal"], concurrency=2)
+    config = ControllabilityVsQuality(
+        CHEAP, tmp_path / "study", 1, ("quality", "controllability"), evaluation
+    )
+    result = controllability_vs_quality(config)
+    kept = json.loads((tmp_path / "study" / "study.json").read_text())
+    found = {row["metric"]: row for row in kept["asked"]["correlations"]}
+    assert {CONTROL, QUALITY, "psnr"} <= found.keys()
+    assert found["psnr"]["models"] == len(CHEAP)
+    assert [a.name for a in result.arms] == list(CHEAP)
+    metrics = {a.name: a.facts["metrics_better_upwards"]["image-goal"] for a in result.arms}
+    assert metrics["oracle"][CONTROL] > metrics["frozen"][CONTROL]
+    assert metrics["oracle"][CONTROL] > metrics["oracle-wrong:share=1.0"][CONTROL]
+    svg = (tmp_path / "study" / "study.svg").read_text()
+    assert svg.count('class="model"') == 2 * len(CHEAP)
+    again = controllability_vs_quality(config)
+    assert again.to_dict() == result.to_dict()
+
+
+def test_what_cannot_be_correlated_is_refused_before_anything_runs():
+    with pytest.raises(InputError, match="fewer than 8"):
+        ControllabilityVsQuality(CHEAP[:5])
+    with pytest.raises(InputError, match="twice"):
+        ControllabilityVsQuality((*CHEAP, "frozen"))
+    with pytest.raises(InputError, match="closed loop"):
+        ControllabilityVsQuality(CHEAP, evaluation=Evaluation(closed_loop=False))

@@ -229,6 +229,9 @@ def _specs(options: argparse.Namespace) -> list[CaseSpec]:
     from worldloop.metrics.cases import KINDS, list_cases
 
     usual = [k for k in KINDS if options.suite == "full" or k in SUITE_KINDS[options.suite]]
+    if options.what == "sanity" and options.suite == "full":
+        # Two hundred steps under every defect take as long as all others together; --suite long tries them.
+        usual.remove("long")
     return list_cases(names(options.kinds) or usual, options.cases, options.seed)
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -83,7 +84,10 @@ def sanity(
         for i, spec in enumerate(specs):
             case = build_case(spec)
             fit = [d for d in defects if not d.kinds or spec.kind in d.kinds]
-            for defect, values in zip(fit, pool.map(lambda d, c=case: _planted(alone, d, c), fit)):  # type: ignore[misc]
+            applying = [m for m in alone if m.applies(case.truth)]
+            truth = dict(zip([m.name for m in applying], pool.map(lambda m, c=case: m.score(c.truth), applying)))  # type: ignore[misc]
+            plant = partial(_planted, applying, case=case, truth=truth)
+            for defect, values in zip(fit, pool.map(lambda d, p=plant: p(defect=d), fit)):  # type: ignore[misc]
                 for name, row in values.items():
                     if not any(map(math.isnan, row)):
                         found.setdefault((name, defect.name), []).append(row)
@@ -98,14 +102,22 @@ def sanity(
     return Sanity(responses)
 
 
-def _planted(metrics: Sequence[Metric], defect: Defect, case: Case) -> dict[str, list[float]]:
-    """Metric -> its value at each strength; nothing for a case in which the defect cannot be planted."""
+def _planted(
+    metrics: Sequence[Metric], defect: Defect, case: Case, truth: dict[str, float]
+) -> dict[str, list[float]]:
+    """Metric -> its value at each strength; nothing for a case in which the defect cannot be planted.
+
+    truth: what the metrics say of strength 0, which is the truth for every defect. A metric that needs weights is tried only under
+    defects it says something of: it costs a hundred times as much as another.
+    """
+    fit = [m for m in metrics if m.name in truth]
+    fit = [m for m in fit if not m.weights or defect.name in (*m.reacts, *m.ignores)]
     try:
-        clips = [defect.plant(case, strength) for strength in STRENGTHS]
+        clips = [defect.plant(case, strength) for strength in STRENGTHS[1:]] if fit else []
     except InputError:
         return {}
-    fit = [m for m in metrics if all(m.applies(c) for c in clips)]
-    return {m.name: [m.score(c) for c in clips] for m in fit}
+    fit = [m for m in fit if all(m.applies(c) for c in clips)]
+    return {m.name: [truth[m.name], *(m.score(c) for c in clips)] for m in fit}
 
 
 def _response(metric: Metric, defect: str, rows: Sequence[Sequence[float]], spread: float) -> Response:

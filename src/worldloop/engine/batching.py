@@ -70,8 +70,8 @@ class Batcher(Generic[A]):
     def __init__(self, answers: Answers[A], cache: Cache[A], retries: int = 2) -> None:
         self._answers, self._cache, self._retries = answers, cache, retries
         self._waiting: deque[Question] = deque()
-        self._asked: dict[str, list[asyncio.Future[A]]] = {}
-        """Who waits for which answer; the key of each question that is waiting or running is here."""
+        self._asked: dict[str, list[tuple[asyncio.Future[A], list[asyncio.Future[A]]]]] = {}
+        """Who waits for which answer, and for what else besides; each question that is waiting or running is here."""
         self._running: set[asyncio.Task[None]] = set()
 
     async def ask(self, questions: Sequence[Question]) -> list[A]:
@@ -84,15 +84,14 @@ class Batcher(Generic[A]):
             if (known := self._cache.get(key)) is not None:
                 future.set_result(_free(known))
             elif key in self._asked:
-                self._asked[key].append(future)
+                self._asked[key].append((future, asked))
             else:
-                self._asked[key] = [future]
+                self._asked[key] = [(future, asked)]
                 self._waiting.append((query, key))
         self.wake()
         try:
             return list(await asyncio.gather(*asked))
         finally:
-            # After a failure nobody looks at the rest, so it need not be answered.
             for future in asked:
                 future.cancel()
 
@@ -110,7 +109,7 @@ class Batcher(Generic[A]):
 
     def _wanted(self, key: str) -> bool:
         """Whether anybody still waits for an answer."""
-        if all(f.done() for f in self._asked[key]):
+        if all(f.done() for f, _ in self._asked[key]):
             del self._asked[key]
             return False
         return True
@@ -129,14 +128,17 @@ class Batcher(Generic[A]):
                     if self._wanted(question[1]):
                         await self._serve([question])
                 return
-            for future in self._asked.pop(batch[0][1]):
+            for future, besides in self._asked.pop(batch[0][1]):
                 if not future.done():
                     future.set_exception(error)
+                # Nobody looks at the rest, so it need not be answered.
+                for other in besides:
+                    other.cancel()
             return
         for (_, key), answer in zip(batch, answers):
             self._cache.put(key, answer)
             told = False
-            for future in self._asked.pop(key):
+            for future, _ in self._asked.pop(key):
                 if not future.done():
                     # Model time is told once.
                     future.set_result(_free(answer) if told else answer)

@@ -6,8 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Coroutine, Iterable
 from typing import Any, TypeVar
 
-from worldloop.core import InputError, WorldloopError
-from worldloop.core.errors import ExecutorError
+from worldloop.core import ExecutorError, InputError, WorldloopError
 from worldloop.engine.executors.ray_session import cause_of
 
 T = TypeVar("T")
@@ -30,10 +29,9 @@ class Process:
         self.name = f"{what} {number}"
         self.useful = False
         """Whether it has finished anything."""
-        remote = ray.remote(kind).options(  # type: ignore[attr-defined]
-            max_restarts=0, max_task_retries=0, scheduling_strategy="SPREAD", **options
-        )
-        self.actor = remote.remote(*arguments)
+        remote: Any = ray.remote(kind)
+        options |= {"max_restarts": 0, "max_task_retries": 0, "scheduling_strategy": "SPREAD"}
+        self.actor: Any = remote.options(**options).remote(*arguments)
 
     async def call(self, answer: Awaitable[T]) -> T:
         """What a call of the actor returns. DiedError when the process is gone, the error itself when the call failed."""
@@ -87,7 +85,8 @@ class Nursery:
         through = asyncio.gather(*main)
         through.add_done_callback(_look)
         try:
-            await asyncio.wait({through, self._failed}, return_when=asyncio.FIRST_COMPLETED)
+            ends: set[asyncio.Future[Any]] = {through, self._failed}
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if self._failed.done():
                 self._failed.result()
             through.result()

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -187,9 +188,7 @@ class Crew:
                             task.cancel()
                         continue
                     answering[ask.number] = self._nursery.start(self._answer(worker, ask))
-                    answering[ask.number].add_done_callback(
-                        lambda _, number=ask.number: answering.pop(number, None)
-                    )
+                    answering[ask.number].add_done_callback(partial(_drop, answering, ask.number))
         finally:
             for task in list(answering.values()):
                 task.cancel()
@@ -212,3 +211,7 @@ class Crew:
         """End all workers."""
         for worker in self._all:
             worker.end()
+
+
+def _drop(answering: dict[int, asyncio.Task[None]], number: int, task: asyncio.Task[None]) -> None:
+    answering.pop(number, None)

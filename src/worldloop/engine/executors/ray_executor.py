@@ -6,8 +6,7 @@ import asyncio
 from dataclasses import replace
 from types import TracebackType
 
-from worldloop.core import Agent, InputError, Task
-from worldloop.core.errors import ExecutorError
+from worldloop.core import Agent, ExecutorError, InputError, Task
 from worldloop.engine.batching import Batcher
 from worldloop.engine.executors.base import Work
 from worldloop.engine.executors.ray_actors import Nursery

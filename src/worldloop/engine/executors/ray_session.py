@@ -9,9 +9,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
+from typing import Any
 
-from worldloop.core import InputError, MissingExtraError
-from worldloop.core.errors import ExecutorError
+from worldloop.core import ExecutorError, InputError, MissingExtraError
 from worldloop.engine.executors.ray_config import RayConfig
 from worldloop.engine.services import worker_count
 
@@ -116,6 +116,6 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 
 def _quiet() -> None:
     """Ray prints a paragraph on stdout for each process that dies, which would spoil `--json`; the run tells it itself."""
-    module = sys.modules["ray._private.worker"]
+    module: Any = sys.modules["ray._private.worker"]
     if hasattr(module, "_worker_logs_enabled"):
         module._worker_logs_enabled = False

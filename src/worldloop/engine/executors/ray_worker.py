@@ -209,10 +209,6 @@ def _own(rollout: Rollout, seconds: float) -> Rollout:
 
 
 def _own_arrays(frame: Observation) -> Observation:
-    named = {
-        n: a
-        for n in ("rgb", "panorama", "depth", "segmentation", "pose")
-        if (a := getattr(frame, n)) is not None
-    }
-    copies = {n: np.array(a) for n, a in named.items()}
-    return replace(frame, **copies, extra={n: np.array(a) for n, a in frame.extra.items()})
+    fields = ("rgb", "panorama", "depth", "segmentation", "pose")
+    named: dict[str, Any] = {n: np.array(a) for n in fields if (a := getattr(frame, n)) is not None}
+    return replace(frame, **named, extra={n: np.array(a) for n, a in frame.extra.items()})

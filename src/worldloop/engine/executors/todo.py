@@ -8,8 +8,7 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from worldloop.core import Episode
-from worldloop.core.errors import ExecutorError
+from worldloop.core import Episode, ExecutorError
 
 
 @dataclass(eq=False)

@@ -1,8 +1,7 @@
 """Runs on Ray: does twice as much do twice as much, and what does a question cost beside the model?
 
-The world is a toy with pictures of 128 x 128, the model sleeps for a known time, so both would be as fast on any machine; what is
-measured is everything between them. One Ray serves all runs. Starting processes is not counted: the clock runs from the
-first batch to the last.
+The world is a toy with pictures of 128 x 128 and the model sleeps for a known time: what is measured is everything between
+them. Starting processes is not counted in the rates: their clock runs from the first batch to the end of the last.
 """
 
 from __future__ import annotations

@@ -8,13 +8,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from worldloop.core import ModelCard, Rollout
+from worldloop.core import ModelCard
 
 from fakes import FakeTask, FakeWorld
 from toy_models import Flown
-
-HERE = os.getpid()
-"""Of whoever imported this; a process of Ray imports it anew."""
 
 
 def die() -> None:
@@ -100,5 +97,5 @@ class Faulty(Flown):
         if any(q.seed % 23 == 0 for q in queries):
             raise ValueError("no such place")
         if self.batches % 3 == 0:
-            return [Rollout(()) for _ in queries]
+            raise RuntimeError("out of memory")
         return super().simulate(queries)

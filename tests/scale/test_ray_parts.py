@@ -172,3 +172,11 @@ def test_options_of_ray_belong_to_ray(capsys, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert main(["run", "--executor", "ray"]) == 2
     assert 'pip install "worldloop[ray]"' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:10001", "somewhere", "127.0.0.1:99999"])
+def test_a_cluster_that_is_not_there_is_told_at_once(tmp_path, address):
+    pytest.importorskip("ray")
+    with pytest.raises(InputError, match="--ray-address"):
+        executor = RayExecutor(RayConfig(address=address))
+        run(FakeTask(), FakeModel(), fake_agent(), RunSettings("a", "b"), tmp_path / "a", executor=executor)

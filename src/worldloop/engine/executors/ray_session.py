@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,6 +45,7 @@ def start(config: RayConfig) -> bool:
         if ray.is_initialized():
             return False
         if config.address is not None:
+            _knock(config.address)
             try:
                 ray.init(config.address, log_to_driver=False, logging_level=logging.ERROR)
             except (ConnectionError, ValueError, RuntimeError) as error:
@@ -64,6 +66,21 @@ def start(config: RayConfig) -> bool:
         ray.shutdown()
         raise
     return True
+
+
+def _knock(address: str) -> None:
+    """InputError unless somebody listens at host:port. Ray itself would try for minutes."""
+    if address == "auto":
+        return
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit() or "/" in host:
+        raise InputError(
+            f"--ray-address is `auto` or host:port, not {address!r}; run the command on a machine of the cluster"
+        )
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10.0).close()
+    except (OSError, OverflowError) as error:
+        raise InputError(f"--ray-address {address}: nobody answers there ({error})") from error
 
 
 def _check(ray: ModuleType, config: RayConfig) -> None:

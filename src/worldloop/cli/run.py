@@ -15,9 +15,11 @@ from typing import Any
 
 from worldloop.agents import AGENTS
 from worldloop.cli.console import errors, names, out, print_json, progress
+from worldloop.cli.run_executor import add_arguments as add_executor_arguments
+from worldloop.cli.run_executor import executor_of
 from worldloop.cli.run_until import until_decided
 from worldloop.core import Agent, InputError, Task, WorldModel
-from worldloop.engine import Limits, RunSettings, run, select
+from worldloop.engine import Executor, Limits, RunSettings, run, select
 from worldloop.engine.check import unfit, usable
 from worldloop.models import MODELS
 from worldloop.runs import EpisodeRecord, read_run
@@ -99,6 +101,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="with --until-decided: also stop where the difference of SR is found to be below D",
     )
     add("--retry-failed", action="store_true", help="run crashed and timed-out episodes again")
+    add_executor_arguments(parser)
     add("--out", default="runs/latest", metavar="DIR", help="where the run folders go (default: %(default)s)")
 
 
@@ -115,19 +118,26 @@ class Job:
 
 def main(options: argparse.Namespace) -> int:
     """Run every pair of task and model, then print the leaderboard."""
+    with executor_of(options) as executor:
+        return _run_all(options, executor)
+
+
+def _run_all(options: argparse.Namespace, executor: Executor) -> int:
     jobs, left_out = plan_jobs(options)
+    for job in jobs:
+        executor.check(job.task, job.agent, job.settings)
     for line in left_out:
         errors.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
     given = {k: v for k, v in vars(options).items() if k not in ("verb", "json", "verbose")}
     _same_names(jobs)
     if options.until_decided:
-        return _until_decided(jobs, given, options)
+        return _until_decided(jobs, given, options, executor)
     if options.margin is not None:
         raise InputError("--margin belongs to --until-decided")
     done = []
     with progress(quiet=options.json) as bar:
         for job in jobs:
-            done.append(_run(job, given, options.retry_failed, bar))
+            done.append(_run(job, given, options.retry_failed, bar, executor))
     folders = [job.folder for job in jobs]
     complete = all(header.status == "complete" for header in done)
     controls = {"none", "oracle"} <= {job.model.card.name for job in jobs}
@@ -153,12 +163,14 @@ def main(options: argparse.Namespace) -> int:
     return 0 if complete and not failed else 1
 
 
-def _until_decided(jobs: list[Job], given: dict[str, Any], options: argparse.Namespace) -> int:
+def _until_decided(
+    jobs: list[Job], given: dict[str, Any], options: argparse.Namespace, executor: Executor
+) -> int:
     with progress(quiet=options.json) as bar:
         boards = until_decided(
             jobs,
             lambda job, only, continued: _run(
-                job, given, options.retry_failed and not continued, bar, only, continued
+                job, given, options.retry_failed and not continued, bar, executor, only, continued
             ),
             lambda folders: sequential_boards([read_run(f) for f in folders], margin=options.margin),
         )
@@ -293,6 +305,7 @@ def _run(
     given: dict[str, Any],
     retry_failed: bool,
     bar: Any,
+    executor: Executor,
     only: Collection[str] | None = None,
     continued: bool = False,
 ) -> Any:
@@ -324,4 +337,5 @@ def _run(
         progress=progressed,
         only=only,
         continued=continued,
+        executor=executor,
     )

@@ -3,6 +3,7 @@
 from worldloop.core.actions import Action, Plan, Primitive, Vocabulary
 from worldloop.core.agent import Agent, Answerer, Goal, Proposer, Resource, Reviser, Situation
 from worldloop.core.errors import (
+    ExecutorError,
     InputError,
     LimitExceededError,
     MissingExtraError,
@@ -45,6 +46,7 @@ __all__ = [
     "Decision",
     "Environment",
     "Episode",
+    "ExecutorError",
     "Goal",
     "InputError",
     "LimitExceededError",

@@ -85,7 +85,11 @@ class Answerer(Protocol):
 
 @runtime_checkable
 class Resource(Protocol):
-    """What an agent or a task holds for the length of a run, such as the connection to a model server."""
+    """What an agent or a task holds for the length of a run, such as the connection to a model server.
+
+    One with an attribute `per_process = True` keeps nothing that has to be counted or written once for the whole run: each
+    process that plays episodes may open one of its own. All others need the local executor.
+    """
 
     async def open(
         self, folder: Path, spec: Mapping[str, Any], keep_frame: Callable[[np.ndarray], str]

@@ -38,5 +38,9 @@ class LimitExceededError(WorldloopError):
     """An episode used up one of its limits (steps, calls, tokens, seconds)."""
 
 
+class ExecutorError(WorldloopError):
+    """The processes that should do the work could not be started, or kept dying."""
+
+
 class RunFolderError(InputError):
     """A run folder is damaged, belongs to another specification, or is not a run folder."""

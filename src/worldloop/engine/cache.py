@@ -50,12 +50,7 @@ class RolloutCache:
             _write(self._path(key), _pack(rollout))
 
     def _remember(self, key: str, rollout: Rollout) -> None:
-        size = sum(
-            a.nbytes
-            for f in rollout.frames
-            for a in (f.rgb, f.panorama, f.depth, f.segmentation, f.pose, *f.extra.values())
-            if a is not None
-        )
+        size = rollout_bytes(rollout)
         if key in self._memory:
             self._room += self._memory.pop(key)[1]
         self._memory[key] = rollout, size
@@ -75,6 +70,16 @@ class RolloutCache:
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             log.warning("ignoring damaged cache entry %s: %s", path, error)
             return None
+
+
+def rollout_bytes(rollout: Rollout) -> int:
+    """Bytes of the arrays of its frames."""
+    return sum(
+        a.nbytes
+        for f in rollout.frames
+        for a in (f.rgb, f.panorama, f.depth, f.segmentation, f.pose, *f.extra.values())
+        if a is not None
+    )
 
 
 def _pack(rollout: Rollout) -> bytes:

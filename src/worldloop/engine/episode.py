@@ -20,18 +20,18 @@ from worldloop.core import (
     Episode,
     Goal,
     InputError,
+    ModelCard,
     Observation,
     Outcome,
     Query,
     Situation,
     Task,
     Vocabulary,
-    WorldModel,
     derive_seed,
     generator,
 )
 from worldloop.engine.guard import only, placed
-from worldloop.engine.services import Clock, Simulation, Workers
+from worldloop.engine.services import Clock, Simulates, Workers
 from worldloop.engine.settings import Resolved
 from worldloop.engine.transcript import Transcript, Turn
 from worldloop.runs import EpisodeRecord
@@ -39,18 +39,18 @@ from worldloop.runs import EpisodeRecord
 
 @dataclass
 class EpisodeRunner:
-    """Runs episodes of one task with one model and one agent."""
+    """Runs episodes of one task with one agent and one model, of which the card is enough here."""
 
     task: Task
-    model: WorldModel
+    card: ModelCard
     agent: Agent
     settings: Resolved
     workers: Workers
-    simulation: Simulation
+    simulation: Simulates
 
     async def run(self, episode: Episode, index: int, transcript: Transcript) -> EpisodeRecord:
         """Play an episode to its end and score it. Exceptions pass through: the caller records them."""
-        needs = {*self.model.card.reads, *self.agent.reads, *self.task.agent_sees}
+        needs = {*self.card.reads, *self.agent.reads, *self.task.agent_sees}
         environment = self.task.environment(needs)
         try:
             return await self._play(environment, episode, index, transcript)
@@ -138,7 +138,7 @@ class EpisodeRunner:
             raise InputError(f"agent {self.agent.name!r} proposed no plan")
         candidates = candidates[: self.settings.rollouts]
         plain = candidates
-        if self.model.card.imagines:
+        if self.card.imagines:
             candidates = await self._simulate(clock, env, episode, situation, seen, candidates)
         if answerer is not None and candidates is not plain and self.settings.use != "plan":
             situation.belief = await self._time(clock, "answer", answerer.answer(situation, candidates))
@@ -160,10 +160,10 @@ class EpisodeRunner:
         seen: list[Observation],
         candidates: list[Candidate],
     ) -> list[Candidate]:
-        simulator = env.simulator() if "simulator" in self.model.card.privileges else None
+        simulator = env.simulator() if "simulator" in self.card.privileges else None
         queries = [
             Query(
-                history=tuple(seen[-max(1, self.model.card.history) :]),
+                history=tuple(seen[-max(1, self.card.history) :]),
                 actions=tuple(situation.actions),
                 plan=c.plan,
                 seed=derive_seed(self.settings.seed, episode.id, situation.decision, i, "rollout"),
@@ -173,7 +173,7 @@ class EpisodeRunner:
             for i, c in enumerate(candidates)
         ]
         rollouts = await self.simulation.ask(clock, queries)
-        now, card = seen[-1], self.model.card
+        now, card = seen[-1], self.card
 
         def work() -> list[Candidate]:
             shown = [replace(c, rollout=placed(r, now.pose, card)) for c, r in zip(candidates, rollouts)]

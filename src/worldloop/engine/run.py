@@ -7,27 +7,20 @@ import functools
 import hashlib
 import importlib.metadata
 import json
-import logging
 import platform
 import subprocess
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AsyncExitStack
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from worldloop import __version__
-from worldloop.core import Agent, Episode, InputError, SplitError, Task, WorldloopError, WorldModel
-from worldloop.core.errors import LimitExceededError
-from worldloop.engine.cache import RolloutCache
-from worldloop.engine.episode import EpisodeRunner
-from worldloop.engine.services import Simulation, Workers
+from worldloop.core import Agent, Episode, InputError, SplitError, Task, WorldModel
+from worldloop.engine.executors import Executor, LocalExecutor, Work
+from worldloop.engine.playing import Played
 from worldloop.engine.settings import RunSettings
-from worldloop.engine.transcript import Transcript
 from worldloop.runs import EpisodeRecord, RunHeader, RunWriter
 
-log = logging.getLogger(__name__)
 Progress = Callable[[EpisodeRecord], None]
 
 
@@ -43,8 +36,11 @@ def run(
     progress: Progress | None = None,
     only: Collection[str] | None = None,
     continued: bool = False,
+    executor: Executor | None = None,
 ) -> RunHeader:
     """Run the episodes that the folder still lacks, then write its tables. Returns the final header.
+
+    `executor` says where episodes are played, by default in this process; the tables are the same wherever that is.
 
     With `only`, ids of episodes, no others are run, and the run stays open until none is left; `continued` says that
     this process has run some of it before.
@@ -54,12 +50,14 @@ def run(
 
     Raises RunFolderError when the folder holds another run, InputError for settings that cannot be used.
     """
+    executor = executor or LocalExecutor()
+    executor.check(task, agent, settings)
     episodes = select(task, settings)
     header = make_header(task, model, agent, settings, episodes, given or {})
     with RunWriter.open(folder, header, retry_failed=retry_failed, continued=continued) as writer:
         if writer.complete:
             return writer.header
-        asyncio.run(_all(task, model, agent, settings, episodes, writer, progress, only))
+        asyncio.run(_all(task, model, agent, settings, episodes, writer, progress, only, executor))
         return writer.finish() if len(writer.done) == len(episodes) or only is None else writer.header
 
 
@@ -128,73 +126,28 @@ async def _all(
     writer: RunWriter,
     progress: Progress | None,
     only: Collection[str] | None,
+    executor: Executor,
 ) -> None:
-    workers = Workers()
-    simulation = Simulation(model, workers, RolloutCache(settings.cache), settings.limits.retries)
-    runner = EpisodeRunner(task, model, agent, settings.resolve(task), workers, simulation)
-    gate = asyncio.Semaphore(settings.concurrency)
     loop = asyncio.get_running_loop()
 
-    async def one(index: int, episode: Episode) -> None:
-        async with gate:
-            keep = settings.keep_frames < 0 or index < settings.keep_frames
-            transcript = Transcript(writer.put_frame if keep else None)
-            record = await _guarded(runner, episode, index, transcript, settings.limits.seconds)
-            decisions, candidates = transcript.close()
-            record = replace(record, decisions=len(decisions))
-            await loop.run_in_executor(None, writer.write_episode, record, decisions, candidates)
-            if progress is not None:
-                progress(record)
+    async def finish(played: Played) -> None:
+        await loop.run_in_executor(
+            None, writer.write_episode, played.record, played.decisions, played.candidates
+        )
+        if progress is not None:
+            progress(played.record)
 
     # Episodes of one scene stand side by side, so that a loaded scene is used before it is evicted.
     order = sorted(range(len(episodes)), key=lambda i: (episodes[i].scene, i))
     todo = [
-        i for i in order if episodes[i].id not in writer.done and (only is None or episodes[i].id in only)
+        (i, episodes[i])
+        for i in order
+        if episodes[i].id not in writer.done and (only is None or episodes[i].id in only)
     ]
-    async with AsyncExitStack() as stack:
-        stack.callback(workers.close)
-        for resource in (*task.resources, *agent.resources):
-            await resource.open(writer.folder, writer.header.spec, writer.put_frame)
-            stack.push_async_callback(resource.close)
-        tasks = [loop.create_task(one(i, episodes[i])) for i in todo]
-        try:
-            await asyncio.gather(*tasks)
-        finally:
-            for pending in tasks:
-                pending.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)  # before the resources are closed
-
-
-async def _guarded(
-    runner: EpisodeRunner, episode: Episode, index: int, transcript: Transcript, limit: float
-) -> EpisodeRecord:
-    started = time.perf_counter()
-    try:
-        return await asyncio.wait_for(runner.run(episode, index, transcript), limit)
-    except TimeoutError:
-        status, error = "timed_out", f"took longer than {limit:g} s"
-    except LimitExceededError as problem:
-        status, error = "timed_out", str(problem)
-    except WorldloopError as problem:
-        status, error = "crashed", str(problem)
-    except Exception as problem:
-        log.debug("episode %s crashed", episode.id, exc_info=True)
-        status, error = "crashed", f"{type(problem).__name__}: {problem}"
-    log.warning("episode %s: %s (%s)", episode.id, status, error)
-    return EpisodeRecord(
-        episode_id=episode.id,
-        index=index,
-        scene=episode.scene,
-        seed=episode.seed,
-        status=status,
-        success=False,
-        score=0.0,
-        steps=0,
-        decisions=0,  # counted when the transcript is closed
-        path_length=0.0,
-        error=error[:2000],
-        seconds={"wall": time.perf_counter() - started},
+    work = Work(
+        task, model, agent, settings, todo, writer.folder, writer.header.spec, writer.put_frame, finish
     )
+    await executor.play(work)
 
 
 @functools.cache

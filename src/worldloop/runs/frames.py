@@ -24,6 +24,14 @@ def frame_hash(frame: np.ndarray) -> str:
     return digest.hexdigest()
 
 
+def image_hash(frame: np.ndarray) -> str:
+    """The hash of an image that can be stored; InputError for anything but uint8 [H,W,3] or [H,W]."""
+    if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or not _is_image(frame.shape):
+        got = f"{frame.dtype} {list(frame.shape)}" if isinstance(frame, np.ndarray) else type(frame).__name__
+        raise InputError(f"a frame is uint8 [H,W,3] or [H,W], got {got}")
+    return frame_hash(frame)
+
+
 class FrameStore:
     """Puts and gets uint8 frames, [H,W,3] or [H,W], below one folder."""
 
@@ -39,14 +47,7 @@ class FrameStore:
 
     def put(self, frame: np.ndarray) -> str:
         """Store a frame unless it is there already; its hash. Safe to call from several threads."""
-        if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or not _is_image(frame.shape):
-            got = (
-                f"{frame.dtype} {list(frame.shape)}"
-                if isinstance(frame, np.ndarray)
-                else type(frame).__name__
-            )
-            raise InputError(f"a frame is uint8 [H,W,3] or [H,W], got {got}")
-        key = frame_hash(frame)
+        key = image_hash(frame)
         if key in self._known:
             return key
         path = self.path(key)

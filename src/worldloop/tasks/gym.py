@@ -164,6 +164,8 @@ def gym_of(environment: Environment) -> GymWorld:
 class _Closing:
     """Closes idle environments when a run ends."""
 
+    per_process = True
+
     def __init__(self, instances: Instances) -> None:
         self._instances = instances
 

@@ -85,7 +85,9 @@ def sanity(
             case = build_case(spec)
             fit = [d for d in defects if not d.kinds or spec.kind in d.kinds]
             applying = [m for m in alone if m.applies(case.truth)]
-            truth = dict(zip([m.name for m in applying], pool.map(lambda m, c=case: m.score(c.truth), applying)))  # type: ignore[misc]
+            truth = dict(
+                zip([m.name for m in applying], pool.map(lambda m, c=case: m.score(c.truth), applying))
+            )  # type: ignore[misc]
             plant = partial(_planted, applying, case=case, truth=truth)
             for defect, values in zip(fit, pool.map(lambda d, p=plant: p(defect=d), fit)):  # type: ignore[misc]
                 for name, row in values.items():

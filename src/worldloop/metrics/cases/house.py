@@ -259,15 +259,14 @@ def _other(simulator: HouseSimulator, plan: Plan, change: str, strength: float) 
     """The plan carried out wrongly.
 
     `turn` and `step` scale what an action does, from all of it (0) to none (`step`, 1) or the opposite (`turn`, 1). `action`
-    replaces a share of the steps by another action of the vocabulary, and `none` leaves a share of them out; the steps of a
-    smaller share are among those of a larger.
+    replaces a share of the steps by another action of the vocabulary, and `none` leaves a share of them out, the last ones first:
+    what comes after a wrong step is seen from another place.
     """
     if change not in ("turn", "step", "action", "none"):
         raise InputError(f"a house cannot be changed in {change!r}; it can in turn, step, action and none")
     place, seen = simulator.place, list[Observation]()
     moves = [p for p in plan.vocabulary.primitives if not p.stops]
-    order = generator("other", change, len(plan)).permutation(len(plan))
-    spoilt = set(order[: round(strength * len(plan))].tolist()) if change in ("action", "none") else set()
+    right = len(plan) - round(strength * len(plan)) if change in ("action", "none") else len(plan)
     for number, action in enumerate(plan.actions):
         primitive = plan.vocabulary.primitive(action)
         if change == "turn":
@@ -276,7 +275,7 @@ def _other(simulator: HouseSimulator, plan: Plan, change: str, strength: float) 
             primitive = replace(
                 primitive, forward=primitive.forward * (1 - strength), left=primitive.left * (1 - strength)
             )
-        elif number in spoilt:
+        elif number >= right:
             others = [p for p in moves if p.name != primitive.name]
             primitive = others[number % len(others)] if change == "action" else Primitive("stay")
         place, _ = place.moved(primitive, simulator.loaded)

@@ -27,13 +27,13 @@ def half_step(case: Case, strength: float) -> Clip:
 
 @defect("other-action", kinds=WALKED)
 def other_action(case: Case, strength: float) -> Clip:
-    """A growing share of the actions is replaced by others."""
+    """A growing share of the actions is replaced by others, the last ones first."""
     return _otherwise(case, "action", strength)
 
 
 @defect("no-action", kinds=WALKED)
 def no_action(case: Case, strength: float) -> Clip:
-    """A growing share of the actions is left out, all of them in the end."""
+    """A growing share of the actions is left out, the last ones first, all of them in the end."""
     return _otherwise(case, "none", strength)
 
 

@@ -25,7 +25,7 @@ lint: $(STAMP)
 	$(BIN)/lint-imports
 
 test: $(STAMP) lint  ## install, then every check that needs neither minutes nor a GPU nor a network
-	$(BIN)/pytest --cov --cov-report=term -q
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --cov --cov-report=term -q
 
 bench: $(STAMP)  ## measure; each writes JSON into benchmarks/results
 	for b in benchmarks/bench_*.py; do $(BIN)/python $$b || exit 1; done

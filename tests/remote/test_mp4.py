@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import msgpack
 import numpy as np
@@ -133,3 +134,9 @@ def test_without_the_extra_nothing_is_offered_and_the_error_names_it(monkeypatch
         monkeypatch.undo()
         with pytest.raises(InputError, match="offers: raw, png"):
             RemoteModel(url, encoding="mp4")
+
+
+def test_the_same_pictures_give_the_same_bytes_on_many_threads_at_once():
+    frames = list(smooth(5, 31, 17, 27))
+    with ThreadPoolExecutor(4) as pool:
+        assert len(set(pool.map(lambda _: mp4.encode(frames), range(400)))) == 1

@@ -19,6 +19,8 @@ CODECS = ("h264", "hevc", "av1", "vp9", "mpeg4")
 LARGEST_FRAME = 2**25
 """Pixels of one picture, beyond which nothing is decoded."""
 MOST_STREAMS = 64
+BLOCK = 32
+"""Pixels that are converted at once, at most."""
 _ENCODER = {"preset": "veryfast", "crf": str(QUALITY), "bf": "0"}
 _DECODER = {"max_pixels": str(LARGEST_FRAME), "err_detect": "explode"}
 
@@ -59,12 +61,30 @@ def encode(frames: Sequence[np.ndarray], fps: int = 8) -> bytes:
         stream.codec_context.thread_count = 1  # more would make the bytes depend on the machine
         stream.codec_context.time_base = Fraction(1, fps)
         for i, picture in enumerate(frames):
-            even = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")
+            frame = _planes(av, picture, stream.height, stream.width)
             frame.pts, frame.time_base = i, Fraction(1, fps)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return out.getvalue()
+
+
+def _planes(av: ModuleType, picture: np.ndarray, height: int, width: int) -> Any:
+    """A picture uint8 [H,W,3] as a yuv420p frame of an even size, what it lacks being copied from its border.
+
+    The conversion works on blocks of pixels, and takes in whatever is in memory beside a row that is no whole number of them. So it is
+    given whole blocks, and the rest is cut off.
+    """
+    rows, columns = (-(-n // BLOCK) * BLOCK for n in (height, width))
+    below, beside = rows - picture.shape[0], columns - picture.shape[1]
+    whole = np.pad(picture, ((0, below), (0, beside), (0, 0)), mode="edge")
+    flat = av.VideoFrame.from_ndarray(whole, format="rgb24").to_ndarray(format="yuv420p").reshape(-1)
+    size = rows * columns
+    planes = [flat[:size].reshape(rows, columns)[:height, :width]]
+    for start in (size, size * 5 // 4):
+        plane = flat[start : start + size // 4].reshape(rows // 2, columns // 2)
+        planes.append(plane[: height // 2, : width // 2])
+    parts = np.concatenate([p.reshape(-1) for p in planes])
+    return av.VideoFrame.from_ndarray(parts.reshape(-1, width), format="yuv420p")
 
 
 def decode(data: bytes | memoryview, shape: tuple[int, int, int]) -> np.ndarray:

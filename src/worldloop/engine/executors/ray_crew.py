@@ -129,9 +129,9 @@ class Crew:
                     tasks.add(asyncio.ensure_future(self._play(worker, item)))
                 await self._first(*tasks)
                 done = {t for t in tasks if t.done()}
-                tasks -= done
                 for task in done:
                     task.result()
+                tasks -= done
         except DiedError:
             # The others die of it too, and give their episodes back.
             worker.end()

@@ -34,7 +34,7 @@ from worldloop.studies.result import (
     success_in,
 )
 from worldloop.studies.scatter import Panel, Point, draw_scatter
-from worldloop.studies.verdicts import Sample, estimate
+from worldloop.studies.verdicts import Sample, estimate, side_of, signed
 
 NAME = "controllability-vs-quality"
 CLAIM = "task success goes with controllability, not with visual quality"
@@ -217,27 +217,17 @@ class _Table:
         gap = correlation_gap(first, second, y, "pearson")
         r, s = (self.correlations[n]["pearson"] for n in (CONTROL, QUALITY))
         contrast = Contrast(CONTROL, QUALITY, gap)
-        numbers = f"r = {_shown(r)} for controllability, {_shown(s)} for {QUALITY} (gap {_shown(gap)}; {len(y)} models)"
-        if _side(gap) > 0 and _side(r) > 0:
-            return [
-                Finding(
-                    measure,
-                    SHOWN,
-                    f"{measure} goes with controllability, not quality: {numbers}",
-                    (contrast,),
-                )
-            ]
-        if _side(gap) < 0:
-            return [
-                Finding(
-                    measure,
-                    OPPOSITE,
-                    f"{measure} goes with quality, not controllability: {numbers}",
-                    (contrast,),
-                )
-            ]
-        words = f"controllability is not shown to go with {measure} more than quality does: {numbers}"
-        return [Finding(measure, NOT_SHOWN, words, (contrast,))]
+        numbers = f"r = {signed(r, 2)} for controllability, {signed(s, 2)} for {QUALITY} (gap {signed(gap, 2)}; {len(y)} models)"
+        if side_of(gap) > 0 and side_of(r) > 0:
+            status, words = SHOWN, f"{measure} goes with controllability, not quality"
+        elif side_of(gap) < 0:
+            status, words = OPPOSITE, f"{measure} goes with quality, not controllability"
+        else:
+            status, words = (
+                NOT_SHOWN,
+                f"controllability is not shown to go with {measure} more than quality does",
+            )
+        return [Finding(measure, status, f"{words}: {numbers}", (contrast,))]
 
     def rows(self) -> list[dict[str, object]]:
         """JSON-ready: every correlation of this task."""
@@ -281,7 +271,7 @@ def _panels(tables: Sequence[_Table], names: Sequence[str]) -> list[Panel]:
                 if metric in m.scores[table.task]
             )
             label = f"{'minus ' if flipped else ''}{metric.replace('_', ' ')} →"
-            out.append(Panel(f"{table.task}", label, "success, %", f"r = {_shown(r)}", points))
+            out.append(Panel(f"{table.task}", label, "success, %", f"r = {signed(r, 2)}", points))
     return out
 
 
@@ -289,17 +279,3 @@ def _point(number: int, name: str, model: _Model, task: str, metric: str) -> Poi
     found = model.scores[task][metric]
     x = mean_interval(found.values, found.clusters)
     return Point(number, name, x, estimate(success_in(task), model.success[task]))
-
-
-def _shown(found: Estimate) -> str:
-    if found.value is None:
-        return "undefined"
-    if found.low is None or found.high is None:
-        return f"{found.value:+.2f} (no interval: {found.note})"
-    return f"{found.value:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"
-
-
-def _side(found: Estimate) -> int:
-    if found.low is None or found.high is None:
-        return 0
-    return 1 if found.low > 0 else -1 if found.high < 0 else 0

@@ -87,8 +87,8 @@ def rises(measure: str, samples: Mapping[str, Sample], doses: Sequence[float], q
         _kept(arms[0][1].scenes, good),
         nested=not is_success(measure),
     )
-    ends, order = _side(others[0].difference), _side(trend)
-    numbers = f"Spearman {_signed(trend, 2)}, {_difference(measure, others[0])}"
+    ends, order = side_of(others[0].difference), side_of(trend)
+    numbers = f"Spearman {signed(trend, 2)}, {_difference(measure, others[0])}"
     if ends == order == 1:
         status, sentence = SHOWN, f"{measure} rises with {quantity}: {numbers}"
     elif ends == order == -1:
@@ -108,7 +108,7 @@ def beats(measure: str, a: tuple[str, Sample], b: tuple[str, Sample], where: str
     found = contrast(measure, a, b)
     if found.difference.value is None:
         return Finding(measure, NOT_MEASURED, f"{measure}{where} is not measured: nothing to count", (found,))
-    side, numbers = _side(found.difference), shown(measure, found.difference, signed=True)
+    side, numbers = side_of(found.difference), shown(measure, found.difference, signed=True)
     if not found.difference.defined:
         numbers += f" (no interval: {found.difference.note})"
     place = f"{measure}{where}"
@@ -134,7 +134,7 @@ def best_of(measure: str, samples: Mapping[str, Sample]) -> Finding:
     numbers = ", ".join(_difference(measure, c) for c in leads)
     level_note = f"intervals of {100 * level:.1f} %" if len(pairs) > 1 else ""
     tail = f" ({level_note})" if level_note else ""
-    if all(_side(c.difference) > 0 for c in leads):
+    if all(side_of(c.difference) > 0 for c in leads):
         return Finding(measure, SHOWN, f"{order[0]} is best in {measure}: {numbers}{tail}", tuple(found))
     sentence = f"none is shown to be best in {measure}: {numbers}{tail}"
     return Finding(measure, NOT_SHOWN, sentence, tuple(found))
@@ -174,14 +174,17 @@ def _difference(measure: str, c: Contrast) -> str:
     return text if c.difference.defined else f"{text} (no interval: {c.difference.note})"
 
 
-def _signed(found: Estimate, digits: int) -> str:
+def signed(found: Estimate, digits: int) -> str:
+    """A value with its sign and its interval: `+0.50 [+0.10, +0.97]`."""
+    if found.value is None:
+        return "undefined"
     text = f"{found.value:+.{digits}f}"
     if found.low is None or found.high is None:
         return f"{text} (no interval: {found.note})"
     return f"{text} [{found.low:+.{digits}f}, {found.high:+.{digits}f}]"
 
 
-def _side(found: Estimate) -> int:
+def side_of(found: Estimate) -> int:
     """1 above 0, -1 below, 0 where the interval includes 0 or does not exist."""
     if found.low is None or found.high is None:
         return 0

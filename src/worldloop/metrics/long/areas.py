@@ -73,7 +73,7 @@ def ssim_area(clip: Clip) -> float:
     worst=-1.0,
     source="own; area between ST-LPIPS by step and the frozen start's, by steps",
     needs=("truth", "start"),
-    weights="stlpips_pytorch",
+    weights="stlpips",
     reacts=("blur", "noise", "freeze", "lag", "fade-out"),
     ignores=("restless",),
 )

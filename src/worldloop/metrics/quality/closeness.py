@@ -21,6 +21,8 @@ from worldloop.metrics.shared.flip import flip as flip_of
 from worldloop.metrics.shared.grey import grey_of
 from worldloop.metrics.shared.opencv import opencv
 
+STRUCTURE = ("blur", "noise", "jpeg", "shift", "mirror", "vanish", "freeze", "lag", "teleport", "fade-out")
+"""Defects that change what is where in a picture, which every comparison with the truth by pixels sees."""
 FINE = 4.0
 """Squared grey levels that are added to the energy of fine detail, so that rounding does not count in bare pictures."""
 
@@ -40,22 +42,7 @@ def over_steps(clip: Clip, values: Array) -> float:
     worst=0.0,
     source="10 log10(255^2 / mean squared error), Huynh-Thu and Ghanbari 2008",
     needs=("truth",),
-    reacts=(
-        *(
-            "blur",
-            "noise",
-            "jpeg",
-            "shift",
-            "mirror",
-            "vanish",
-            "freeze",
-            "lag",
-            "teleport",
-            "flicker",
-            "fade-out",
-        ),
-        *("colour-drift", "exposure-drift"),
-    ),
+    reacts=(*STRUCTURE, "flicker", "colour-drift", "exposure-drift"),
     ignores=("restless",),
 )
 def psnr(clip: Clip) -> float:
@@ -78,7 +65,7 @@ def psnr(clip: Clip) -> float:
     worst=-1.0,
     source="Wang et al., IEEE TIP 2004, on Rec. 601 luma",
     needs=("truth",),
-    reacts=("blur", "noise", "jpeg", "shift", "mirror", "vanish", "freeze", "lag", "teleport", "fade-out"),
+    reacts=STRUCTURE,
     ignores=("colour-drift", "restless"),
     tolerance=0.03,
 )
@@ -101,7 +88,7 @@ def ssim(clip: Clip) -> float:
     worst=0.0,
     source="Wang, Simoncelli, Bovik, Asilomar 2003, on Rec. 601 luma, computed as torchmetrics does",
     needs=("truth",),
-    reacts=("blur", "noise", "jpeg", "shift", "mirror", "vanish", "freeze", "lag", "teleport", "fade-out"),
+    reacts=STRUCTURE,
     ignores=("colour-drift", "restless"),
     tolerance=0.03,
 )
@@ -124,22 +111,7 @@ def ms_ssim(clip: Clip) -> float:
     worst=1.0,
     source="LDR-FLIP, Andersson et al., PACM CGIT 2020, 67 pixels per degree",
     needs=("truth",),
-    reacts=(
-        *(
-            "blur",
-            "noise",
-            "jpeg",
-            "shift",
-            "mirror",
-            "vanish",
-            "freeze",
-            "lag",
-            "teleport",
-            "flicker",
-            "fade-out",
-        ),
-        *("colour-drift", "exposure-drift"),
-    ),
+    reacts=(*STRUCTURE, "flicker", "colour-drift", "exposure-drift"),
     ignores=("restless",),
 )
 def flip(clip: Clip) -> float:
@@ -163,7 +135,7 @@ def flip(clip: Clip) -> float:
     worst=1.0,
     source="ST-LPIPS (AlexNet), Ghildyal and Liu, ECCV 2022; not LPIPS",
     needs=("truth",),
-    weights="stlpips_pytorch",
+    weights="stlpips",
     reacts=("blur", "noise", "freeze", "lag", "mirror", "fade-out"),
     ignores=("restless",),
 )

@@ -6,6 +6,7 @@ import hashlib
 import io
 import re
 import time
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -90,7 +91,7 @@ def spread(count: int, length: int) -> list[int]:
     return [round((i + 1) * (count - 1) / length) for i in range(length)]
 
 
-class ClipModel:
+class ClipModel(ABC):
     """Base of world models that ask a service for clips."""
 
     max_batch = 64
@@ -101,9 +102,9 @@ class ClipModel:
         self._pool = ThreadPoolExecutor(lanes, thread_name_prefix="worldloop-clips")
         self._kept: OrderedDict[bytes, Rollout] = OrderedDict()
 
+    @abstractmethod
     def generate(self, wish: Wish) -> Film:
         """The clip that the service makes."""
-        raise NotImplementedError
 
     def refuses(self, vocabulary: Vocabulary) -> str | None:
         """Why it cannot answer plans of this vocabulary, as a sentence; None if it can."""

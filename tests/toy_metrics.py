@@ -11,7 +11,7 @@ from worldloop.core import InputError, ModelCard, ModelError, Observation, Query
 from worldloop.metrics.cases import Case, CaseSpec
 from worldloop.metrics.clip import Clip
 from worldloop.metrics.defects.defect import Defect
-from worldloop.metrics.metric import METRICS, Metric
+from worldloop.metrics.metric import METRICS, Metric, load_metrics
 
 from fakes import FakeSimulator, look
 
@@ -102,6 +102,7 @@ TOYS = (
 @contextmanager
 def registered(metrics=TOYS):
     """The toys alone, as if there were no other metrics; for the command line."""
+    load_metrics()  # what is imported later would register itself beside the toys
     before = dict(METRICS)
     METRICS.clear()
     METRICS.update({m.name: m for m in metrics})

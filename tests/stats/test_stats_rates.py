@@ -86,6 +86,22 @@ def test_spl_is_between_zero_and_success(rows: list[tuple[bool, float, float]]) 
     assert (spl(success, shortest, taken + 1) <= got).all()
 
 
+@quick
+@given(
+    st.lists(st.tuples(st.floats(-3, 3), st.floats(-3, 3)), min_size=2, max_size=20),
+    st.floats(0.01, 20),
+    st.booleans(),
+)
+def test_spl_is_that_of_habitat_lab(way: list[tuple[float, float]], shortest: float, success: bool) -> None:
+    """As its measure counts: the agent's distance grows step by step, success times start distance over the longer."""
+    travelled = 0.0
+    for before, after in zip(way, way[1:]):
+        travelled += float(np.linalg.norm(np.subtract(after, before), ord=2))
+    theirs = float(success) * (shortest / max(shortest, travelled))
+    steps = np.linalg.norm(np.diff(np.array(way), axis=0), axis=1)
+    assert spl([success], [shortest], [steps.sum()])[0] == pytest.approx(theirs, abs=1e-12)
+
+
 def test_spl_by_hand() -> None:
     got = spl([1, 1, 1, 0, 1], [2, 2, 4, 2, 0], [4, 1, 4, 2, 0])
     assert got.tolist() == [0.5, 1.0, 1.0, 0.0, 1.0]

@@ -6,7 +6,7 @@ import functools
 import json
 import math
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -16,8 +16,6 @@ import pyarrow as pa
 from worldloop.core import InputError
 
 _INT64 = 2**63
-_AS_IS = (bool, float)
-"""Types whose every value is storable; most values of a run are of these."""
 _FIELD_TYPES: dict[type, dict[str, Any]] = {}
 
 
@@ -50,16 +48,30 @@ def arrow_type(hint: Any) -> pa.DataType:
     return pa.list_(scalar[get_args(hint)[0]])
 
 
+_PLAIN: dict[Any, Callable[[Any], bool]] = {
+    bool: lambda v: type(v) is bool,
+    float: lambda v: type(v) is float,
+    int: lambda v: type(v) is int and -_INT64 <= v < _INT64,
+    str: lambda v: type(v) is str and v.isascii(),
+}
+_PLAIN_ITEMS: dict[Any, Callable[[Any], bool]] = {
+    bool: lambda v: set(map(type, v)) <= {bool},
+    float: lambda v: set(map(type, v)) <= {float},
+    str: lambda v: set(map(type, v)) <= {str} and all(map(str.isascii, v)),
+}
+
+
 @functools.cache
-def _items(hint: Any) -> type | None:
-    """The type that all items of a tuple of any length must have, where no item of it needs a closer look."""
+def as_it_is(hint: Any) -> Callable[[Any], bool]:
+    """Whether a value can be stored without a closer look: what most values of a run are, told fast."""
+    if optional(hint):
+        fits = as_it_is(required(hint))
+        return lambda v: v is None or fits(v)
     inner = get_args(hint)
-    plain = get_origin(hint) is tuple and len(inner) == 2 and inner[1] is Ellipsis
-    return inner[0] if plain and inner[0] in (*_AS_IS, str) else None
-
-
-def _as_it_is(values: tuple[Any, ...], item: type | None) -> bool:
-    return all(type(v) is item and (not isinstance(v, str) or v.isascii()) for v in values) and bool(item)
+    if get_origin(hint) is tuple and len(inner) == 2 and inner[1] is Ellipsis and inner[0] in _PLAIN_ITEMS:
+        items = _PLAIN_ITEMS[inner[0]]
+        return lambda v: type(v) is tuple and items(v)
+    return _PLAIN.get(hint, lambda v: False)
 
 
 def check(value: Any, hint: Any, where: str) -> Any:
@@ -68,13 +80,11 @@ def check(value: Any, hint: Any, where: str) -> Any:
     numpy scalars become Python numbers and lists become tuples; anything else that does not fit is an
     InputError that names `where`.
     """
-    kind = type(value)
-    if kind is hint and (kind in _AS_IS or (kind is str and value.isascii())):
+    fits = as_it_is(hint)
+    if fits(value):
         return value
-    if kind is tuple and _as_it_is(value, _items(hint)):
-        return value
-    if value is None and optional(hint):
-        return None
+    if type(value) is list and fits(items := tuple(value)):
+        return items
     hint = required(hint)
     if hint is str and isinstance(value, str):
         # A path or a traceback may hold lone surrogates, which neither JSON nor Parquet can store.

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from worldloop.core import InputError
-from worldloop.runs.fields import canonical, check, check_finite, field_types
+from worldloop.runs.fields import as_it_is, canonical, check, check_finite, field_types
 
 FORMAT_VERSION = 1
 EPISODE_STATUSES = ("finished", "crashed", "timed_out", "refused")
@@ -29,13 +29,14 @@ class Checked:
     def __post_init__(self) -> None:
         kind = type(self).__name__
         for name, hint in field_types(type(self)).items():
-            where = f"{kind}.{name}"
-            value = check(getattr(self, name), hint, where)
+            given = getattr(self, name)
+            value = given if as_it_is(hint)(given) else check(given, hint, f"{kind}.{name}")
             if name in self.finite:
-                check_finite(value, where)
+                check_finite(value, f"{kind}.{name}")
             if name in self.natural and value is not None and value < 0:
-                raise InputError(f"{where} is {value}; it counts from 0")
-            object.__setattr__(self, name, value)
+                raise InputError(f"{kind}.{name} is {value}; it counts from 0")
+            if value is not given:
+                object.__setattr__(self, name, value)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as a dictionary that `json.dumps` takes."""

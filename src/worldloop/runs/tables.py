@@ -53,13 +53,13 @@ def to_table(kind: type, records: Sequence[Any]) -> pa.Table:
 def to_records(kind: type[Record], table: pa.Table) -> list[Record]:
     """The inverse of `to_table`; InputError when a row is no valid record."""
     flat = flattened(kind)
+    keys = {n: {k: k[len(p) :] for k in table.column_names if k.startswith(p)} for n, p in flat.items()}
+    plain = [n for n in field_types(kind) if n not in flat]
     records = []
     for row in table.to_pylist():
-        data = {n: row[n] for n in field_types(kind) if n not in flat}
-        for name, prefix in flat.items():
-            data[name] = {
-                k[len(prefix) :]: v for k, v in row.items() if k.startswith(prefix) and v is not None
-            }
+        data = {n: row[n] for n in plain}
+        for name, columns in keys.items():
+            data[name] = {key: row[k] for k, key in columns.items() if row[k] is not None}
         records.append(kind(**data))
     return records
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -95,7 +97,7 @@ def test_spl_is_between_zero_and_success(rows: list[tuple[bool, float, float]]) 
 def test_spl_is_that_of_habitat_lab(way: list[tuple[float, float]], shortest: float, success: bool) -> None:
     """As its measure counts: the agent's distance grows step by step, success times start distance over the longer."""
     travelled = 0.0
-    for before, after in zip(way, way[1:]):
+    for before, after in itertools.pairwise(way):
         travelled += float(np.linalg.norm(np.subtract(after, before), ord=2))
     theirs = float(success) * (shortest / max(shortest, travelled))
     steps = np.linalg.norm(np.diff(np.array(way), axis=0), axis=1)

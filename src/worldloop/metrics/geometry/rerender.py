@@ -45,7 +45,8 @@ def _rerendered(clip: Clip) -> list[View]:
     for t, (i, at, where) in enumerate(zip(earlier, maps, seen)):
         if clip.counted[t] and where.mean() >= LEAST_SEEN:
             picture = cv2.remap(views[i], at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-            drawn.append((np.where(where[..., None], picture, clip.frames[t]), clip.frames[t], where))
+            cv2.copyTo(clip.frames[t], (~where).view(np.uint8), picture)
+            drawn.append((picture, clip.frames[t], where))
     return drawn
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 
+import numba as nb
 import numpy as np
 
 from worldloop.metrics.clip import Clip
@@ -64,7 +65,6 @@ def _flow(clip: Clip, way: int, every: int = 1) -> Flow:
     search.setFinestScale(1)
     search.setVariationalRefinementIterations(2)
     field = np.empty((len(guess), height, width, 2), np.float32)
-    y, x = np.mgrid[:height, :width].astype(np.float32)
     for t, (turn, zoom) in enumerate(guess):
         old, new = (grey[t * every], grey[t * every + 1])[::way]
         if turn == 0 and zoom == 1:
@@ -81,13 +81,22 @@ def _flow(clip: Clip, way: int, every: int = 1) -> Flow:
             borderMode=cv2.BORDER_REPLICATE,
         )
         rest = search.calc(old, back, None)
-        u, v = x + rest[..., 0], y + rest[..., 1]
-        m = [[float(v) for v in row] for row in matrix]  # plain numbers leave float32 as it is
-        w = m[2][0] * u + m[2][2]  # neither turn nor zoom mixes rows into this and into columns
-        w[w < 1e-3] = np.nan  # behind the other camera
-        field[t, ..., 0] = (m[0][0] * u + m[0][2]) / w - x
-        field[t, ..., 1] = (m[1][0] * u + m[1][1] * v + m[1][2]) / w - y
+        _redo(rest, matrix.astype(np.float32), field[t])
     return Flow(guess, field)
+
+
+@nb.njit(nogil=True, cache=True)
+def _redo(rest: np.ndarray, m: np.ndarray, field: np.ndarray) -> None:
+    """Fill `field` with the flow float32 [H,W,2] that is `rest` after the guess [3,3] was undone."""
+    for y in range(rest.shape[0]):
+        for x in range(rest.shape[1]):
+            px, py = np.float32(x), np.float32(y)
+            u, v = px + rest[y, x, 0], py + rest[y, x, 1]
+            w = m[2, 0] * u + m[2, 2]  # neither turn nor zoom mixes rows into this and into columns
+            if w < np.float32(1e-3):
+                w = np.float32(np.nan)  # behind the other camera
+            field[y, x, 0] = (m[0, 0] * u + m[0, 2]) / w - px
+            field[y, x, 1] = (m[1, 0] * u + m[1, 1] * v + m[1, 2]) / w - py
 
 
 def guess_matrix(degrees: float, zoom: float, height: int, width: int, length: float) -> np.ndarray:

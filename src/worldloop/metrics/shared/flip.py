@@ -15,6 +15,7 @@ import numpy as np
 from worldloop.metrics.clip import Array
 from worldloop.metrics.shared.grey import linear_light
 from worldloop.metrics.shared.opencv import opencv
+from worldloop.metrics.shared.parts import by_step
 
 DENSITY = 0.7 * 3840 / 0.7 * np.pi / 180
 """Pixels per degree: a screen of 3840 pixels and 0.7 m, seen from 0.7 m."""
@@ -41,7 +42,7 @@ CUBE = (6 / 29) ** 3
 
 def flip(truth: Array, frames: Array) -> Array:
     """Mean LDR-FLIP in 0..1 of paired pictures uint8 [T,H,W,3]: float64 [T]; 0 is equal."""
-    return np.array([_pair(a, b) for a, b in zip(truth, frames)])
+    return np.array(by_step(_pair, truth, frames))
 
 
 def _pair(truth: Array, frame: Array) -> float:

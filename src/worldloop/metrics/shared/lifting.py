@@ -12,6 +12,7 @@ import numba as nb
 import numpy as np
 
 from worldloop.metrics.clip import Clip
+from worldloop.metrics.shared.parts import by_step
 
 STRIDE = 5
 """Pixels between the sample points at a width of 128; wider pictures have as many."""
@@ -107,8 +108,12 @@ def _earlier_views(clip: Clip, lag: int) -> tuple[np.ndarray, np.ndarray, np.nda
     earlier = np.maximum(later - lag, 0)
     depth = np.ascontiguousarray(clip.depth, np.float32)
     maps, seen = np.zeros((*depth[1:].shape, 2), np.float32), np.zeros(depth[1:].shape, bool)
-    for t, (i, j) in enumerate(zip(earlier, later)):
-        _look_up(depth[j], depth[i], np.linalg.solve(clip.poses[i], clip.poses[j]), focal(clip), maps[t], seen[t])
+    moves, length = np.linalg.solve(clip.poses[earlier], clip.poses[later]), focal(clip)
+
+    def one(i: int, j: int, move: np.ndarray, where: np.ndarray, known: np.ndarray) -> None:
+        _look_up(depth[j], depth[i], move, length, where, known)
+
+    by_step(one, earlier, later, moves, maps, seen)
     return earlier, maps, seen
 
 

@@ -20,6 +20,7 @@ from worldloop.core import InputError
 from worldloop.metrics.clip import Array, Clip
 from worldloop.metrics.shared.grey import grey_of
 from worldloop.metrics.shared.opencv import opencv
+from worldloop.metrics.shared.parts import by_step
 
 RADIUS, DEVIATION = 3, 7 / 6
 """Of the window in which brightness is normalised."""
@@ -47,7 +48,7 @@ def mscn_features(pictures: Array) -> Array:
             f"naturalness is read from pictures of {MIN_SIDE} x {MIN_SIDE} pixels and more, not "
             f"{pictures.shape[2]} x {pictures.shape[1]}"
         )
-    return _features(np.array([_moments(p) for p in pictures]))
+    return _features(np.array(by_step(_moments, pictures)))
 
 def naturalness(clip: Clip, name: str) -> Array:
     """Distance of each picture of `frames`, `truth` or `start` from the usual, float64 [T]; about 0.5 is usual."""

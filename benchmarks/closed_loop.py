@@ -1,9 +1,9 @@
 """The main comparison: controls, point cloud and packaged video models on the full test lists (hours on two cores).
 
-Runs (or resumes) runs/test/{both,plan,perceive}, keeps how every episode ended in benchmarks/results/outcomes, and writes
-benchmarks/results/closed_loop.json from all that is kept: the leaderboard; for tasks that ask for an answer, what planning
-and perceiving bring apart; and how sharp the frames were that each model imagined (in the first three episodes of each list,
-whose frames are stored). `--task` and `--model` do a part of it.
+Runs (or resumes) runs/test/{both,plan,perceive,blind-agent}, keeps how every episode ended in benchmarks/results/outcomes, and
+writes benchmarks/results/closed_loop.json from all that is kept: the leaderboard; for tasks that ask for an answer, what planning
+and perceiving bring apart, and what an agent gets that answers without looking; and how sharp the frames were that each model
+imagined (in the first three episodes of each list, whose frames are stored). `--task` and `--model` do a part of it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from scipy.ndimage import laplace
 
 from worldloop.cli.main import main as worldloop
 from worldloop.runs import Run, find_runs, read_run
-from worldloop.stats import mcnemar_exact
+from worldloop.stats import mcnemar_exact, wilson
 from worldloop.view.leaderboard import leaderboard
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,6 +31,8 @@ MODELS = (
 )
 ADAPTED = "video-lora-code"
 """What the packaged `video-lora` calls itself."""
+BLIND, GUESSED = "blind-agent", "embodied-qa"
+"""Folder of the runs in which an agent answers without looking, and the tasks that have one."""
 ANSWERED, ASKED = "active-recognition,embodied-qa", "oracle,pointcloud,video-lora"
 """Where imagination can also serve the answer, and the models whose use is taken apart."""
 
@@ -106,6 +108,13 @@ def uses() -> dict[str, dict[str, dict[str, Any]]]:
     return found
 
 
+def success_rate(run: Run) -> dict[str, float]:
+    """Of one run by itself, with its interval."""
+    successes = [e.episode.success for e in run.records()]
+    found = wilson(sum(successes), len(successes))
+    return {"value": found.value, "low": found.low, "high": found.high, "n": len(successes)}
+
+
 def main() -> None:
     """Run what is missing and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -120,7 +129,11 @@ def main() -> None:
         models = ",".join(m for m in options.model.split(",") if m in ASKED.split(","))
         for use in ("plan", "perceive") if answered and models else ():
             _run(["--task", answered, "--model", models, *asked, "--use", use, "--out", str(RUNS / use)])
-    for use in USES:
+        guessed = ",".join(t for t in options.task.split(",") if t in GUESSED.split(","))
+        if guessed:
+            blind = ["--task", guessed, "--model", "none", "--agent", "blind", *asked]
+            _run([*blind, "--out", str(RUNS / BLIND)])
+    for use in (*USES, BLIND):
         keep_finished(RUNS / use, use)
     found = all_kept("both")
     runs = [run for run, _ in found]
@@ -129,6 +142,7 @@ def main() -> None:
         "blur_against_wrong_p": blur_against_wrong(runs),
         "adapted_against_base": adapted_against_base(runs),
         "uses": uses(),
+        "blind_agent": {r.header.spec["task"]: success_rate(r) for r, _ in all_kept(BLIND)},
         "sharpness": {_name(run): noted["sharpness"] for run, noted in found},
         "seconds": {_name(run): round(run.header.seconds, 1) for run in runs},
     }

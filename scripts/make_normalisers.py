@@ -2,9 +2,9 @@
 
     python scripts/make_normalisers.py --work DIR [--cases 8] [--kinds walk,keys] [--suite full]
 
-1 is what the oracle scores. 0 is the worst that `frozen` and a picture of noise score, because each of the two is as good as
-the oracle by some metrics. A metric by which neither is clearly worse than the oracle has no scale and is left out, as are
-metrics over sets and those that need what is not in the package. Writes src/worldloop/metrics/data/normalisers.json.
+A scale for each metric and kind of case. 1 is what the oracle scores there. 0 is what `frozen` scores, or a picture of noise where a
+frozen one is as good as the oracle. A metric by which neither is clearly worse than the oracle has no scale and is left out, as are metrics
+over sets and those that need what is not in the package. Writes src/worldloop/metrics/data/normalisers.json.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ class Noise:
         return Rollout(tuple(Observation(rgb) for rgb in drawn))
 
 
-def scale(info: MetricInfo, found: dict[str, Scores]) -> dict[str, object] | str:
-    """The scale of a metric, or why it has none."""
+def scale(info: MetricInfo, kind: str, found: dict[str, Scores]) -> dict[str, object] | str:
+    """The scale of a metric in cases of a kind, or why it has none."""
     means, spread = {}, 0.0
     for name, scores in found.items():
-        rows = scores.of(info.name)
+        rows = [r for r in scores.of(info.name) if r.kind == kind]
         got = list(values(rows, info.worst).values())
         if any(r.status in ("failed", "unfit") for r in rows):
             return f"{name} failed or is unfit for it in some cases"
@@ -59,10 +59,11 @@ def scale(info: MetricInfo, found: dict[str, Scores]) -> dict[str, object] | str
             return "it applies to none of the cases"
         means[name], spread = float(np.mean(got)), max(spread, float(np.std(got)))
     sign = 1 if info.better == "higher" else -1
-    worst = min(("frozen", "noise"), key=lambda n: sign * means[n])
-    if sign * (means["oracle"] - means[worst]) <= CLEAR * spread:
+    worse = [n for n in ("frozen", "noise") if sign * (means["oracle"] - means[n]) > CLEAR * spread]
+    if not worse:
         return "neither a frozen picture nor noise is worse than the oracle"
-    cases = sum(r.status == "scored" for r in found["oracle"].of(info.name))
+    worst = worse[0]
+    cases = sum(r.status == "scored" and r.kind == kind for r in found["oracle"].of(info.name))
     return {
         "version": info.version,
         "low": float(f"{means[worst]:.6g}"),
@@ -98,14 +99,15 @@ def main() -> None:
         progress=lambda w, d, t: print(f"{w} {d}/{t}", end="\r", flush=True),
     )
     found = {n: read_scores(options.work / n) for n in names}
-    scales: dict[str, object] = {}
-    left_out: dict[str, str] = {}
-    for info in found["oracle"].header.infos():
-        got = scale(info, found)
-        if isinstance(got, str):
-            left_out[info.name] = got
-        else:
-            scales[info.name] = got
+    scales: dict[str, dict[str, object]] = {}
+    left_out: dict[str, dict[str, str]] = {}
+    for kind in kinds:
+        for info in found["oracle"].header.infos():
+            got = scale(info, kind, found)
+            if isinstance(got, str):
+                left_out.setdefault(kind, {})[info.name] = got
+            else:
+                scales.setdefault(kind, {})[info.name] = got
     measured = {
         "command": f"scripts/make_normalisers.py --cases {options.cases} --kinds {options.kinds} --suite {options.suite}",
         "date": datetime.now(UTC).date().isoformat(),
@@ -114,9 +116,10 @@ def main() -> None:
         "versions": versions(),
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"measured": measured, "metrics": scales, "left_out": left_out}, indent=1)
+    text = json.dumps({"measured": measured, "kinds": scales, "left_out": left_out}, indent=1)
     options.out.write_text(text + "\n", encoding="utf-8")
-    print(f"\n{options.out}: {len(scales)} scales, {len(left_out)} metrics left out")
+    count = {kind: len(of_kind) for kind, of_kind in scales.items()}
+    print(f"\n{options.out}: scales by kind: {count}")
 
 
 if __name__ == "__main__":

@@ -228,3 +228,55 @@ def test_lpips_says_how_to_get_its_weights(monkeypatch):
         METRICS["lpips"].score(clip)
     monkeypatch.setattr(lpips, "load_lpips", lambda: lpips.Lpips().eval().requires_grad_(False))
     assert METRICS["lpips"].score(clip) > 0
+
+
+class Narrow(torch.nn.Module):
+    """Of the interface of the published Inception, and no more."""
+
+    def __init__(self, width: int = 2048) -> None:
+        super().__init__()
+        self.width = width
+
+    def forward(self, x: torch.Tensor, return_features: bool = False) -> torch.Tensor:
+        """[N,3,H,W] to [N,width]"""
+        return x.float().flatten(1)[:, : self.width]
+
+
+class NarrowVideo(torch.nn.Module):
+    """Of the interface of the published I3D, and no more."""
+
+    def forward(
+        self, x: torch.Tensor, rescale: bool = True, resize: bool = True, return_features: bool = False
+    ) -> torch.Tensor:
+        """[N,3,T,H,W] in -1..1 to [N,400]"""
+        assert not rescale and not resize and x.abs().max() <= 1
+        return x[:, 0, :, ::8, ::8].flatten(1)[:, :400]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_fid_and_fvd_run_on_the_networks_of_others(monkeypatch, tmp_path):
+    random, paths = np.random.default_rng(0), {}
+    for name, network in {"image": Narrow(), "small": Narrow(7), "video": NarrowVideo()}.items():
+        torch.jit.script(network).save(paths.setdefault(name, tmp_path / f"{name}.pt"))
+    frames = random.integers(0, 256, (16, 12, 32, 32, 3), dtype=np.uint8)
+
+    def clips(change: int, count: int = 16) -> list[Clip]:
+        return [
+            Clip(frames=(f // 4 * (4 - change)).astype(np.uint8), truth=f // 4 * 4) for f in frames[:count]
+        ]
+
+    for name, variable, right in (
+        ("fid", "WORLDLOOP_FID_INCEPTION", "image"),
+        ("fvd", "WORLDLOOP_FVD_I3D", "video"),
+    ):
+        monkeypatch.delenv(variable, raising=False)
+        with pytest.raises(InputError, match=f"set {variable} to"):
+            METRICS[name].score(clips(0))
+        monkeypatch.setenv(variable, str(paths[right]))
+        none, some, more = (METRICS[name].score(clips(c)) for c in (0, 1, 2))
+        assert none == pytest.approx(0, abs=1e-6) and none < some < more
+        assert np.isnan(METRICS[name].score(clips(1, 8)))
+        for wrong in (paths["small"], tmp_path / "nothing.pt", __file__):
+            monkeypatch.setenv(variable, str(wrong))
+            with pytest.raises(InputError, match=f"set {variable} to"):
+                METRICS[name].score(clips(1))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from worldloop.core import InputError
+from worldloop.core import InputError, ModelCard, UnaskableError
 from worldloop.engine.measure import BASELINES, MeasureSettings, ModelSubject, measure
 from worldloop.metrics.normalisers import read_normalisers
 from worldloop.models import MODELS
@@ -36,6 +37,25 @@ def scores(tmp_path_factory):
     subjects = [(ModelSubject(m), folder / n) for n, m in zip(names, models)]
     measure(subjects, toy_specs(), METRICS, MeasureSettings(build=toy_case), baselines=BASELINES)
     return {n: read_scores(folder / n) for n in names}
+
+
+class WalksOnly(Dim):
+    """Was never shown a table."""
+
+    card = ModelCard("refused", "a toy", "none")
+
+    def one(self, query):
+        if query.history[-1].hfov_deg == 60:
+            raise UnaskableError("it was never shown a table")
+        return super().one(query)
+
+
+def walk_or_table(spec):
+    """Tables are seen through a longer lens."""
+    case = toy_case(spec)
+    if spec.kind == "walk":
+        return case
+    return replace(case, query=replace(case.query, history=(replace(case.query.history[-1], hfov_deg=60),)))
 
 
 def line(table, metric):
@@ -125,38 +145,58 @@ def test_the_page_shows_metrics(scores, tmp_path):
     assert all(f'id="{part}"' in both for part in ("metrics", "methods", "reading", "provenance"))
 
 
-def normaliser_file(path, metrics, left_out=None):
+def normaliser_file(path, kinds):
     scales = {
-        n: {"version": 1, "low": a, "high": b, "low_from": "x", "high_from": "y"}
-        for n, (a, b) in metrics.items()
+        kind: {
+            n: {"version": 1, "low": a, "high": b, "low_from": "x", "high_from": "y"}
+            for n, (a, b) in metrics.items()
+        }
+        for kind, metrics in kinds.items()
     }
-    path.write_text(
-        json.dumps({"measured": {"command": "c", "date": "d"}, "metrics": scales, "left_out": left_out or {}})
-    )
+    path.write_text(json.dumps({"measured": {"command": "c", "date": "d"}, "kinds": scales}))
     return path
 
 
 def test_the_composite_is_a_mean_of_frozen_scales_or_nothing(scores, tmp_path):
-    scales = read_normalisers(
-        normaliser_file(tmp_path / "n.json", {"toy-error": (100.0, 0.0), "toy-change": (0.0, 50.0)})
-    )
+    walks = {"toy-error": (100.0, 0.0), "toy-change": (0.0, 50.0)}
+    scales = read_normalisers(normaliser_file(tmp_path / "n.json", {"walk": walks}))
     found = composite(list(scores.values()), scales)
     rows = {r.model: r for r in found.rows}
     (table,) = metric_tables(list(scores.values()))
     error, change = (table.cell(line(table, n), "dim").mean.value for n in ("toy-error", "toy-change"))
     assert rows["dim"].score == pytest.approx(50 * ((100 - error) / 100 + change / 50))
-    assert rows["moody"].score is None and "unfit" in rows["moody"].undefined
-    assert rows["moody"].raw["toy-error"] is not None
+    assert rows["moody"].score is None and "unfit" in rows["moody"].undefined["walk"]
+    assert rows["moody"].raw["walk"]["toy-error"] is not None
     assert found.rows[-1].model == "moody" and found.weights.draws == 2000 and 0 <= found.scenes.same <= 1
     assert composite([scores["dim"]], scales).rows[0] == rows["dim"]
-    missing = read_normalisers(
-        normaliser_file(tmp_path / "m.json", {"toy-error": (100.0, 0.0), "lost": (0.0, 1.0)})
-    )
-    assert {r.score for r in composite(list(scores.values()), missing).rows} == {None}
+    missing = normaliser_file(tmp_path / "m.json", {"walk": {"toy-error": (100.0, 0.0), "lost": (0.0, 1.0)}})
+    assert {r.score for r in composite(list(scores.values()), read_normalisers(missing)).rows} == {None}
+    other = normaliser_file(tmp_path / "o.json", {"table": walks})
+    with pytest.raises(InputError, match="no kind of these cases has a scale: walk"):
+        composite(list(scores.values()), read_normalisers(other))
     with pytest.raises(InputError, match="has no length"):
-        read_normalisers(normaliser_file(tmp_path / "l.json", {"toy-error": (1.0, 1.0)}))
+        read_normalisers(normaliser_file(tmp_path / "l.json", {"walk": {"toy-error": (1.0, 1.0)}}))
     with pytest.raises(InputError, match="make_normalisers"):
         read_normalisers(tmp_path / "none.json")
+
+
+def test_each_kind_of_case_counts_alike_in_the_composite(tmp_path):
+    """However many metrics have a scale in it; a kind that one model was not asked in costs it the score, and no other."""
+    half = [s for kind in ("walk", "table") for s in toy_specs(3, kind)]
+    found = {}
+    for name, model in {"dim": Dim(), "frozen": MODELS.create("frozen"), "refused": WalksOnly()}.items():
+        settings = MeasureSettings(build=walk_or_table, keep=0)
+        measure([(ModelSubject(model), tmp_path / name)], half, METRICS, settings)
+        found[name] = read_scores(tmp_path / name)
+    walks, tables = {"toy-error": (100.0, 0.0), "toy-change": (0.0, 50.0)}, {"toy-error": (10.0, 0.0)}
+    scales = normaliser_file(tmp_path / "n.json", {"walk": walks, "table": tables})
+    both = composite(list(found.values()), read_normalisers(scales))
+    rows = {r.model: r for r in both.rows}
+    assert rows["dim"].score == pytest.approx(np.mean(list(rows["dim"].kinds.values())))
+    assert rows["dim"].kinds["table"] < rows["dim"].kinds["walk"]
+    assert rows["refused"].score is None and rows["refused"].kinds["walk"] == rows["dim"].kinds["walk"]
+    assert any("--kinds walk gives one" in note for note in both.notes())
+    assert both.weights.draws == 2000 and both.without == []
 
 
 def test_rankings_are_as_firm_as_their_gaps():
@@ -167,6 +207,7 @@ def test_rankings_are_as_firm_as_their_gaps():
     assert 0 <= under_weights(near).same < 0.05  # a tie stays one under hardly any weights
     split = np.array([[0.9, 0.11], [0.1, 0.9]])
     assert 0.3 < under_weights(split).same < 0.8
+    assert under_weights(split, np.array([10.0, 1.0])).same == 1.0  # the first metric decides
     rng = np.random.default_rng(0)
     cases = rng.normal(0, 0.01, (2, 1, 12)) + np.array([0.8, 0.2])[:, None, None]
     ends = np.zeros(1), np.ones(1)

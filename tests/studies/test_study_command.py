@@ -44,6 +44,9 @@ def test_the_command_prints_the_verdict_and_where_it_is(tmp_path, shop, capsys):
         (["data-scaling"], "--base FILE"),
         (["data-scaling", "--base", "b"], "--data DIR"),
         (["data-scaling", "--base", "b", "--data", "d", "--sizes", "many"], "whole numbers"),
+        (["controllability-vs-quality", "--episodes", "manipulation=few"], "TASK=N"),
+        (["controllability-vs-quality", "--episodes", "manipulation=0"], "at least 1"),
+        (["controllability-vs-quality", "--tasks", "image-goal", "--episodes", "cooking=3"], "names cooking"),
         (
             ["data-scaling", "--base", "b", "--data", "d", "--model", "oracle"],
             "--model does not belong to data",

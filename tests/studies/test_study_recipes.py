@@ -192,8 +192,15 @@ def test_reference_runs_are_taken_when_the_lists_agree(scaling, tmp_path, evalua
     assert found["oracle"].estimate == next(
         r.estimate for r in result.references if (r.name, r.measure) == ("oracle", GOAL)
     )
-    with pytest.raises(InputError, match="episode_ids"):
-        data_scaling(replace(other, evaluation=replace(given, episodes=2)))
+    shorter = data_scaling(
+        replace(other, out=tmp_path / "e", evaluation=replace(given, episodes={"image-goal": 2}))
+    )
+    estimate = shorter.arms[0].estimates[GOAL]
+    (kept,) = [r for r in map(read_run, find_runs(config.out / "runs")) if r.folder.name == "base"]
+    assert estimate.n == 2 and estimate.value == sum(kept.episodes["success"].to_pylist()[:2]) / 2
+    assert not (tmp_path / "e" / "runs" / "image-goal" / "base").exists()
+    with pytest.raises(InputError, match="differs in"):
+        data_scaling(replace(other, evaluation=replace(given, split="mini")))
     with pytest.raises(InputError, match="no run of 'none' in active-recognition"):
         data_scaling(replace(other, evaluation=replace(given, tasks=("active-recognition",), split="mini")))
 

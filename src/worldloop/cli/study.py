@@ -78,7 +78,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--cases", type=int, metavar="N", help="controllability-vs-quality: cases of each kind (default: 24)")
     add("--tasks", help=f"default: {TASKS}; controllability-vs-quality: all four")
     add("--split", default="test", help="`test`, `val`, `mini` or an episode file (default: %(default)s)")
-    add("--episodes", type=int, metavar="N", help="only the first N episodes of each list")
+    add(
+        "--episodes",
+        metavar="N|TASK=N,...",
+        help="only the first N episodes of each list, or of the lists of these tasks",
+    )
     add(
         "--trials",
         type=int,
@@ -226,7 +230,7 @@ def _evaluation(options: argparse.Namespace) -> Evaluation:
     return Evaluation(
         tasks=tuple(names(options.tasks or TASKS)),
         split=options.split,
-        episodes=options.episodes,
+        episodes=None if options.episodes is None else _episodes(options.episodes),
         trials=options.trials,
         closed_loop=not options.open_loop_only,
         reference_runs=options.reference_runs,
@@ -234,6 +238,18 @@ def _evaluation(options: argparse.Namespace) -> Evaluation:
         concurrency=options.concurrency,
         device=options.device,
     )
+
+
+def _episodes(text: str) -> int | dict[str, int]:
+    parts = [part.partition("=") for part in names(text)]
+    try:
+        if "=" not in text:
+            return int(text)
+        return {task.strip(): int(count) for task, _, count in parts}
+    except ValueError:
+        raise InputError(
+            f"--episodes takes a number, or TASK=N with commas between them, got {text!r}"
+        ) from None
 
 
 def _numbers(option: str, text: str) -> tuple[int, ...]:

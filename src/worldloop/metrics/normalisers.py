@@ -15,8 +15,9 @@ FILE = Path(__file__).parent / "data" / "normalisers.json"
 
 @dataclass(frozen=True)
 class Normaliser:
-    """The scale of one metric."""
+    """The scale of one metric in cases of one kind."""
 
+    kind: str
     metric: str
     version: int
     """Of the metric; scores of another version are on no scale."""
@@ -30,13 +31,13 @@ class Normaliser:
 
 @dataclass(frozen=True)
 class Normalisers:
-    """A frozen list of scales; the composite is the mean over all of them."""
+    """A frozen list of scales."""
 
     measured: dict[str, Any]
     """`command`, `date`, `cases` and `versions` of the measurement."""
     metrics: tuple[Normaliser, ...]
-    left_out: dict[str, str]
-    """Metrics that have no scale, with the reason."""
+    left_out: dict[str, dict[str, str]]
+    """By kind, metrics that have no scale there, with the reason."""
 
 
 def read_normalisers(path: str | Path = FILE) -> Normalisers:
@@ -46,11 +47,16 @@ def read_normalisers(path: str | Path = FILE) -> Normalisers:
         raise InputError(f"there is no file of normalisers {path}; make one with scripts/make_normalisers.py")
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        metrics = tuple(Normaliser(metric=name, **scale) for name, scale in data["metrics"].items())
-        found = Normalisers(dict(data["measured"]), metrics, dict(data.get("left_out", {})))
+        metrics = tuple(
+            Normaliser(kind=kind, metric=name, **scale)
+            for kind, scales in data["kinds"].items()
+            for name, scale in scales.items()
+        )
+        left_out = {kind: dict(names) for kind, names in data.get("left_out", {}).items()}
+        found = Normalisers(dict(data["measured"]), metrics, left_out)
         for m in metrics:
             if not (math.isfinite(m.low) and math.isfinite(m.high)) or m.low == m.high:
-                raise ValueError(f"the scale of {m.metric!r} has no length")
+                raise ValueError(f"the scale of {m.metric!r} in {m.kind!r} has no length")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{path} holds no normalisers ({error}); make it with scripts/make_normalisers.py"

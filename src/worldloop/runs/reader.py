@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +65,24 @@ class Run:
     def frame(self, key: str) -> np.ndarray:
         """The frame of a hash, uint8 [H,W,3] or [H,W]; RunFolderError when it is missing or damaged."""
         return FrameStore(self.folder / FRAMES_NAME).get(key)
+
+    def first(self, count: int) -> Run:
+        """The run as if its list had ended after so many episodes, seen by tables and records only: the header's hash of
+        the list stays that of the whole one."""
+        ids = self.header.episode_ids[:count]
+        if len(ids) == len(self.header.episode_ids):
+            return self
+        header = replace(self.header, episode_ids=ids, scenes=self.header.scenes[:count])
+        kept = pa.array(ids, pa.string())
+        tables = {
+            name: table.filter(pc.is_in(table["episode_id"], value_set=kept))
+            for name, table in (
+                ("episodes", self.episodes),
+                ("decisions", self.decisions),
+                ("candidates", self.candidates),
+            )
+        }
+        return Run(self.folder, header, **tables)
 
     def digest(self) -> str:
         """32 hex digits over all tables, timing columns aside: equal for equal results."""

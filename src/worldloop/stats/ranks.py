@@ -27,18 +27,24 @@ class Stability:
 
 
 def under_weights(
-    normalised: np.ndarray, spread: float = 0.2, draws: int = DRAWS, seed: int = 0
+    normalised: np.ndarray,
+    weights: np.ndarray | None = None,
+    spread: float = 0.2,
+    draws: int = DRAWS,
+    seed: int = 0,
 ) -> Stability:
-    """Ranking of models by the weighted mean of k metrics, each weight drawn evenly from 1 - spread to 1 + spread.
+    """Ranking of models by the weighted mean of k metrics, each weight drawn evenly from 1 - spread to 1 + spread times its own.
 
-    `normalised` [m,k] are the models' values, higher is better. InputError for fewer than two models or NaN.
+    `normalised` [m,k] are the models' values, higher is better; `weights` [k] are equal unless given. InputError for fewer than
+    two models or NaN.
     """
     x = _checked(normalised)
+    own = _weights(weights, x.shape[1])
     if not 0 < spread < 1:
         raise InputError(f"weights vary by more than 0 and less than all of them, not by {spread}")
-    weights = generator(seed, "weights of a composite").uniform(1 - spread, 1 + spread, (draws, x.shape[1]))
-    scores = weights @ x.T / weights.sum(axis=1, keepdims=True)  # d m
-    return _stability(x.mean(axis=1), scores)
+    drawn = own * generator(seed, "weights of a composite").uniform(1 - spread, 1 + spread, (draws, len(own)))
+    scores = drawn @ x.T / drawn.sum(axis=1, keepdims=True)  # d m
+    return _stability(x @ own, scores)
 
 
 def under_scenes(
@@ -46,15 +52,14 @@ def under_scenes(
     clusters: Sequence[Any],
     low: np.ndarray,
     high: np.ndarray,
-    fixed: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
     draws: int = DRAWS,
     seed: int = 0,
 ) -> Stability:
-    """Ranking of models by the mean of k normalised metrics, when the n cases' scenes are drawn anew, the same for all models.
+    """Ranking of models by the weighted mean of k normalised metrics, when the n cases' scenes are drawn anew, the same for all.
 
     `values` [m,k,n] with NaN where a case does not count, `clusters` [n] the scenes, `low` and `high` [k] what becomes 0 and 1.
-    fixed [m,k]: means that are not drawn anew, NaN for the others. InputError for fewer than two models or scenes, or a metric
-    without any value.
+    `weights` [k] are equal unless given. InputError for fewer than two models or scenes, or a metric without any value.
     """
     codes, count = cluster_codes(clusters, values.shape[2])
     if count < 2:
@@ -68,15 +73,19 @@ def under_scenes(
     drawn = _means(sums[:, 0], sums[:, 1])
     # A draw without a single case of a metric says nothing about it: what is known stands in.
     drawn = np.where(np.isfinite(drawn), drawn, whole)
-    if fixed is not None:
-        whole, drawn = (np.where(np.isfinite(fixed), fixed, a) for a in (whole, drawn))
-    scores = normalise(drawn, low, high).mean(axis=2)
-    return _stability(_checked(normalise(whole, low, high)).mean(axis=1), scores)
+    own = _weights(weights, k)
+    return _stability(_checked(normalise(whole, low, high)) @ own, normalise(drawn, low, high) @ own)
 
 
 def normalise(values: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """Values [...,k] on a scale from 0 at `low` to 1 at `high` [k], cut off at both ends; `low` may be the larger number."""
     return np.clip((values - low) / (high - low), 0.0, 1.0)
+
+
+def _weights(given: np.ndarray | None, count: int) -> np.ndarray:
+    """Summing to 1."""
+    weights = np.ones(count) if given is None else np.asarray(given, np.float64)
+    return weights / weights.sum()
 
 
 def _means(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:

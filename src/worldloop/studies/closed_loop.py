@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -43,7 +43,7 @@ class ClosedLoop:
             task,
             model,
             split=s.split,
-            episodes=s.episodes,
+            episodes=s.episodes_of(task),
             rollouts=rollouts,
             seed=s.seed,
             concurrency=s.concurrency,
@@ -54,10 +54,8 @@ class ClosedLoop:
         task, settings = self.tasks[task_name], self.run_settings(task_name, name, rollouts)
         episodes, folder = select(task, settings), self.out / "runs" / task_name / name
         agent, total, count = self._agent(task), len(episodes), 0
-        if self._kept:
-            wanted = make_header(task, usable(model, name), agent, settings, episodes, {})
-            if (kept := _same(self._kept, wanted)) is not None:
-                return kept
+        if self._kept and (kept := self._reference(task, usable(model, name), settings)) is not None:
+            return kept
         if (folder / "run.json").exists():
             count = read_run(folder).episodes.num_rows
 
@@ -76,6 +74,14 @@ class ClosedLoop:
         folder = self.settings.reference_runs
         return [] if folder is None else [read_run(f) for f in find_runs(folder)]
 
+    def _reference(self, task: Task, model: WorldModel, settings: RunSettings) -> Run | None:
+        """The part that is wanted of a reference run: of the same list, or of the whole one of which it is the beginning."""
+        for asked in dict.fromkeys((settings, replace(settings, episodes=None))):
+            wanted = make_header(task, model, self._agent(task), asked, select(task, asked), {})
+            if (same := _same(self._kept, wanted)) is not None:
+                return same.first(len(select(task, settings)))
+        return None
+
     def _agent(self, task: Task) -> Agent:
         return AGENTS.create(task.default_agent, task=task.name)
 
@@ -86,9 +92,11 @@ class ClosedLoop:
         model, out = MODELS.create(name), {}
         for task_name, task in self.tasks.items():
             settings = self.run_settings(task_name, name, rollouts)
-            episodes = select(task, settings)
-            wanted = make_header(task, model, self._agent(task), settings, episodes, {})
-            out[task_name] = _matching(self._kept, wanted, self.settings.reference_runs)
+            if (kept := self._reference(task, model, settings)) is None:
+                episodes = select(task, settings)
+                wanted = make_header(task, model, self._agent(task), settings, episodes, {})
+                raise _missing(self._kept, wanted, self.settings.reference_runs)
+            out[task_name] = kept
         return out
 
 
@@ -119,19 +127,18 @@ def _same(runs: Sequence[Run], wanted: RunHeader) -> Run | None:
     return next((r for r in runs if r.complete and r.header.spec_hash == wanted.spec_hash), None)
 
 
-def _matching(runs: Sequence[Run], wanted: RunHeader, folder: str) -> Run:
+def _missing(runs: Sequence[Run], wanted: RunHeader, folder: str) -> InputError:
+    """Why none of the runs is the wanted one."""
     task, name = wanted.spec["task"], wanted.spec["model"]
     found = [r for r in runs if (r.header.spec.get("task"), r.header.spec.get("model")) == (task, name)]
-    if (same := _same(found, wanted)) is not None:
-        return same
     if not found:
-        raise InputError(
+        return InputError(
             f"{folder} has no run of {name!r} in {task}; leave --reference-runs out to run it here"
         )
     ours, theirs = wanted.identity(), found[0].header.identity()
     differ = sorted(k for k in ours.keys() | theirs.keys() if ours.get(k) != theirs.get(k))
     reason = f"differs in {', '.join(differ)}" if differ else "is not complete"
-    raise InputError(
+    return InputError(
         f"the run of {name!r} in {found[0].folder} {reason}; give runs of the same list and settings, or leave "
         "--reference-runs out"
     )

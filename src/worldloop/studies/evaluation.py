@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -21,8 +21,8 @@ class Evaluation:
     split: str = "test"
     """`test`, `val`, `mini` or, with one task, an episode file. Open-loop trials are in `val` scenes for `val`, else
     in `test` scenes."""
-    episodes: int | None = None
-    """Only the first N of each list."""
+    episodes: int | Mapping[str, int] | None = None
+    """Only the first N of each list; by task, those that are not named are run whole."""
     trials: int = 96
     """Open-loop trials in all three styles together."""
     horizon: int = 4
@@ -44,8 +44,19 @@ class Evaluation:
             raise InputError("--tasks names a task twice")
         if self.split.endswith(".json") and len(self.tasks) > 1:
             raise InputError("an episode file belongs to one task; name that task with --tasks")
+        if isinstance(self.episodes, Mapping):
+            if strangers := sorted(set(self.episodes) - set(self.tasks)):
+                raise InputError(
+                    f"--episodes names {', '.join(strangers)}, which this study does not run; it runs {', '.join(self.tasks)}"
+                )
+            if fewest := [f"{t}={n}" for t, n in self.episodes.items() if n < 1]:
+                raise InputError(f"--episodes is at least 1 for every task, got {fewest[0]}")
         if self.trials < len(STYLES) or self.horizon < 1 or self.scenes < 1:
             raise InputError(f"--trials is at least {len(STYLES)}, one for each style, got {self.trials}")
+
+    def episodes_of(self, task: str) -> int | None:
+        """How many of a task's list; None for all."""
+        return self.episodes.get(task) if isinstance(self.episodes, Mapping) else self.episodes
 
 
 def settings_dict(settings: Evaluation) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """One number for a model, in the manner of WorldArena's EWMScore: mean of normalised metrics x 100, with what it hides.
 
-Off unless asked for. The scales are frozen, so that no model's number depends on another's; the raw values stand beside it, and how
-firm the ranking is when weights or scenes change. A metric that is missing makes the number undefined, not smaller.
+Off unless asked for. The scales are frozen, one for each metric and kind of case, so that no model's number depends on another's. Each
+kind counts alike, and each metric within its kind. The raw values stand beside it, and how firm the ranking is when weights or scenes
+change. What is missing makes a number undefined, not smaller.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from worldloop.metrics.normalisers import Normalisers
+from worldloop.core import InputError
+from worldloop.metrics.normalisers import Normaliser, Normalisers
 from worldloop.runs.scores import Scores
 from worldloop.stats import Stability, normalise, under_scenes, under_weights
 from worldloop.view.leaderboard_table import printable
@@ -32,12 +34,14 @@ class CompositeRow:
 
     model: str
     score: float | None
-    """0 to 100; None where it is undefined."""
-    undefined: str
-    """Why; empty otherwise."""
-    raw: dict[str, float | None]
-    """Mean of each metric in its own unit."""
-    normalised: dict[str, float | None]
+    """0 to 100, the mean over kinds; None where one of them has none."""
+    kinds: dict[str, float | None]
+    """0 to 100 for each kind of case, None where it is undefined."""
+    undefined: dict[str, str]
+    """Why, by kind."""
+    raw: dict[str, dict[str, float | None]]
+    """By kind, the mean of each metric in its own unit."""
+    normalised: dict[str, dict[str, float | None]]
     """The same from 0 to 1."""
 
 
@@ -52,7 +56,8 @@ class Composite:
     """Under other scenes."""
     measured: dict[str, Any]
     """Where the scales come from."""
-    left_out: dict[str, str]
+    without: list[str]
+    """Kinds that were measured and have no scale; they do not count."""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -61,10 +66,16 @@ class Composite:
     def notes(self) -> list[str]:
         """In words."""
         lines = [
-            "Mean of the normalised metrics x 100, equal weights. Scales: "
-            f"{self.measured.get('command', 'unknown')} on {self.measured.get('date', 'an unknown day')}."
+            "Mean over kinds of the mean of normalised metrics, x 100: 0 is a frozen picture (noise where that is as good as the "
+            f"truth), 1 the oracle. Scales: {self.measured.get('command', 'unknown')} on "
+            f"{self.measured.get('date', 'an unknown day')}."
         ]
-        lines += [f"{r.model} has no score: {r.undefined}." for r in self.rows if r.score is None]
+        for row in self.rows:
+            if row.undefined:
+                why = "; ".join(f"{kind}: {reason}" for kind, reason in row.undefined.items())
+                rest = [k for k in row.kinds if k not in row.undefined]
+                hint = f"; --kinds {','.join(rest)} gives one" if rest else ""
+                lines.append(f"{row.model} has no score ({why}){hint}.")
         for what, found in (
             (f"weights drawn within {SPREAD:.0%}", self.weights),
             ("scenes drawn anew", self.scenes),
@@ -73,10 +84,8 @@ class Composite:
                 lines.append(
                     f"Order with {what}: stays in {found.same:.0%} of {found.draws} draws, mean Kendall tau {found.tau:.2f}."
                 )
-        if self.left_out:
-            lines.append(
-                "Without a scale: " + "; ".join(f"{n} ({why})" for n, why in self.left_out.items()) + "."
-            )
+        if self.without:
+            lines.append(f"Kinds without a scale, which do not count: {', '.join(self.without)}.")
         return lines
 
     def to_rich(self) -> Table:
@@ -85,72 +94,85 @@ class Composite:
         table.add_column("metric")
         for row in self.rows:
             table.add_column(Text(printable(row.model)), justify="right")
-        shown = [NONE if r.score is None else f"{r.score:.1f}" for r in self.rows]
-        table.add_row(Text("score", style="bold"), *(Text(s, style="bold") for s in shown))
-        for name in self.rows[0].raw:
-            cells = []
-            for row in self.rows:
-                raw, scaled = row.raw[name], row.normalised[name]
-                cells.append(NONE if raw is None or scaled is None else f"{number(raw)} ({scaled:.2f})")
-            table.add_row(Text(printable(name)), *cells)
+
+        def scores(name: str, found: Sequence[float | None]) -> None:
+            shown = [NONE if s is None else f"{s:.1f}" for s in found]
+            table.add_row(Text(name, style="bold"), *(Text(s, style="bold") for s in shown))
+
+        scores("score", [r.score for r in self.rows])
+        for kind, metrics in self.rows[0].raw.items():
+            scores(kind, [r.kinds[kind] for r in self.rows])
+            for name in metrics:
+                cells = []
+                for row in self.rows:
+                    raw, scaled = row.raw[kind][name], row.normalised[kind][name]
+                    cells.append(NONE if raw is None or scaled is None else f"{number(raw)} ({scaled:.2f})")
+                table.add_row(Text(f"  {printable(name)}"), *cells)
         return table
 
 
 def composite(scores: Sequence[Scores], normalisers: Normalisers) -> Composite:
-    """The composite of models that were measured on the same cases."""
-    labels, k = label(scores), len(normalisers.metrics)
-    low, high = (np.array([getattr(m, end) for m in normalisers.metrics]) for end in ("low", "high"))
-    cases = [c["id"] for c in scores[0].header.cases]
-    held = np.full((len(scores), k, len(cases)), np.nan)
-    fixed, means, why = (
-        np.full((len(scores), k), np.nan),
-        np.full((len(scores), k), np.nan),
-        [""] * len(scores),
+    """The composite of models that were measured on the same cases.
+
+    InputError where no kind of these cases has a scale.
+    """
+    cases = scores[0].header.cases
+    there = list(dict.fromkeys(str(c["kind"]) for c in cases))
+    scales = [s for kind in there for s in normalisers.metrics if s.kind == kind]
+    kinds = list(dict.fromkeys(s.kind for s in scales))
+    if not scales:
+        raise InputError(
+            f"no kind of these cases has a scale: {', '.join(there)}; scripts/make_normalisers.py --kinds measures some"
+        )
+    columns = [[_column(found, scale, [str(c["id"]) for c in cases]) for scale in scales] for found in scores]
+    held = np.array([[values for values, _ in row] for row in columns])
+    low, high = (np.array([getattr(s, end) for s in scales]) for end in ("low", "high"))
+    means = np.array(
+        [[v[np.isfinite(v)].mean() if np.isfinite(v).any() else np.nan for v in row] for row in held]
     )
-    for i, found in enumerate(scores):
-        infos = {m.name: m for m in found.header.infos()}
-        for j, scale in enumerate(normalisers.metrics):
-            info = infos.get(scale.metric)
-            if info is None or info.version != scale.version:
-                what = (
-                    "was not measured"
-                    if info is None
-                    else f"is of version {info.version}, the scale of {scale.version}"
-                )
-                why[i] = why[i] or f"{scale.metric} {what}"
-                continue
-            rows = found.of(scale.metric)
-            unfit, value = sum(r.status == "unfit" for r in rows), values(rows, info.worst)
-            if unfit or not value or not found.complete:
-                reason = (
-                    f"is unfit for {unfit} cases"
-                    if unfit
-                    else "has no value"
-                    if not value
-                    else "is unfinished"
-                )
-                why[i] = why[i] or f"{scale.metric} {reason}"
-            if value:
-                means[i, j] = np.mean(list(value.values()))
-                if info.over == "set":
-                    fixed[i, j] = means[i, j]
-                held[i, j] = [value.get(c, np.nan) for c in cases]
     scaled = normalise(means, low, high)
-    full = [i for i in range(len(scores)) if not why[i]]
     board = list[CompositeRow]()
-    for i, name in enumerate(labels):
-        raw = dict(zip((m.metric for m in normalisers.metrics), map(_or_none, means[i])))
-        normal = dict(zip(raw, map(_or_none, scaled[i])))
-        score = None if why[i] else float(100 * scaled[i].mean())
-        board.append(CompositeRow(name, score, why[i], raw, normal))
-    board.sort(key=lambda r: (r.score is None, -(r.score or 0.0), r.model))
+    for i, name in enumerate(label(scores)):
+        row = CompositeRow(name, None, {}, {}, {}, {})
+        for kind in kinds:
+            mine = [j for j, s in enumerate(scales) if s.kind == kind]
+            named = [scales[j].metric for j in mine]
+            row.raw[kind] = dict(zip(named, map(_or_none, means[i, mine])))
+            row.normalised[kind] = dict(zip(named, map(_or_none, scaled[i, mine])))
+            if reason := next((columns[i][j][1] for j in mine if columns[i][j][1]), ""):
+                row.undefined[kind] = reason
+            row.kinds[kind] = None if reason else float(100 * scaled[i, mine].mean())
+        whole = None if row.undefined else float(np.mean([v for v in row.kinds.values() if v is not None]))
+        board.append(CompositeRow(name, whole, row.kinds, row.undefined, row.raw, row.normalised))
+    full = [i for i, row in enumerate(board) if row.score is not None]
     weights = scenes = None
     if len(full) > 1:
-        weights = under_weights(scaled[full], SPREAD)
-        clusters = [c["scene"] for c in scores[0].header.cases]
+        shares = np.array([1 / sum(o.kind == s.kind for o in scales) for s in scales]) / len(kinds)
+        weights = under_weights(scaled[full], shares, SPREAD)
+        clusters = [c["scene"] for c in cases]
         if len(set(clusters)) > 1:
-            scenes = under_scenes(held[full], clusters, low, high, fixed[full])
-    return Composite(board, weights, scenes, normalisers.measured, normalisers.left_out)
+            scenes = under_scenes(held[full], clusters, low, high, shares)
+    board.sort(key=lambda r: (r.score is None, -(r.score or 0.0), r.model))
+    return Composite(board, weights, scenes, normalisers.measured, [k for k in there if k not in kinds])
+
+
+def _column(found: Scores, scale: Normaliser, cases: Sequence[str]) -> tuple[np.ndarray, str]:
+    """What counts of one metric in cases of the scale's kind, float64 [n] with NaN elsewhere, and why it gives no number."""
+    held = np.full(len(cases), np.nan)
+    info = next((m for m in found.header.infos() if m.name == scale.metric), None)
+    if info is None:
+        return held, f"{scale.metric} was not measured"
+    if info.version != scale.version:
+        return held, f"{scale.metric} is of version {info.version}, the scale of {scale.version}"
+    rows = [r for r in found.of(scale.metric) if r.kind == scale.kind]
+    value, unfit = values(rows, info.worst), sum(r.status == "unfit" for r in rows)
+    held[:] = [value.get(case, np.nan) for case in cases]
+    if unfit:
+        return held, f"{scale.metric} is unfit for {unfit} cases"
+    return (
+        held,
+        "" if value and found.complete else f"{scale.metric} {'is unfinished' if value else 'has no value'}",
+    )
 
 
 def _or_none(value: float) -> float | None:

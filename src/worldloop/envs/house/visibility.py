@@ -17,8 +17,9 @@ from worldloop.envs.house.render import pinhole_rays, tile_shape
 NEAR = 0.05
 """Metres; what is closer than this is cut away before projection."""
 _KEPT = 64
-# The edges of a box whose corner k has its upper bound on axis a where bit a of k is set.
-_EDGES = tuple((k, k | 1 << a) for k in range(8) for a in range(3) if not k >> a & 1)
+# Corner k of a box has its upper bound on axis a where bit a of k is set; its edges follow from that.
+_UPPER = np.array([[k >> a & 1 for a in range(3)] for k in range(8)])
+_FROM, _TO = np.array([(k, k | 1 << a) for k in range(8) for a in range(3) if not k >> a & 1]).T
 
 Box = tuple[float, float, float, float]
 
@@ -31,23 +32,22 @@ def project_box(
     0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height; occlusion is ignored.
     """
     height, width = (size, size) if isinstance(size, int) else size
-    bounds = np.array([thing.lower, thing.upper])
-    corners = np.array([[bounds[k >> axis & 1, axis] for axis in range(3)] for k in range(8)])
+    corners = np.array([thing.lower, thing.upper])[_UPPER, np.arange(3)]
     rotation, origin = np.asarray(pose)[:3, :3], np.asarray(pose)[:3, 3]
     local = (corners - origin) @ rotation
     ahead = local[:, 2] >= NEAR
-    points = [local[ahead]]
-    for a, b in _EDGES:
-        if ahead[a] != ahead[b]:
-            share = (NEAR - local[a, 2]) / (local[b, 2] - local[a, 2])
-            points.append((local[a] + share * (local[b] - local[a]))[None])
-    shown = np.concatenate(points)
-    if not len(shown):
-        return None
+    shown = local
+    if not ahead.all():
+        cut = ahead[_FROM] != ahead[_TO]
+        a, b = local[_FROM[cut]], local[_TO[cut]]
+        share = (NEAR - a[:, 2]) / (b[:, 2] - a[:, 2])
+        shown = np.concatenate([local[ahead], a + share[:, None] * (b - a)])
+        if not len(shown):
+            return None
     focal = width / (2 * math.tan(math.radians(hfov_deg) / 2))
-    x = np.clip(shown[:, 0] / shown[:, 2] * focal + width / 2, 0, width)
-    y = np.clip(shown[:, 1] / shown[:, 2] * focal + height / 2, 0, height)
-    box = float(x.min()), float(y.min()), float(x.max()), float(y.max())
+    seen = shown[:, :2] / shown[:, 2:] * focal + (width / 2, height / 2)
+    (x0, y0), (x1, y1) = seen.min(axis=0).tolist(), seen.max(axis=0).tolist()
+    box = max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height))
     return box if box[2] > box[0] and box[3] > box[1] else None
 
 

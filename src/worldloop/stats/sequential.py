@@ -20,7 +20,7 @@ BETTER, WORSE, ALIKE, UNDECIDED = "better", "worse", "alike", "undecided"
 BETS = (np.arange(32) + 0.5) / 32
 """Shares of the stake that are laid, all at once: no one knows the best one beforehand."""
 GRID = np.linspace(-1.0, 1.0, 201)
-"""Differences that are tested for the interval."""
+"""Differences that are tested for the interval; its bounds are such, the nearest ones that are excluded."""
 
 
 @dataclass(frozen=True)
@@ -94,11 +94,15 @@ class PairedBets:
         self._below += np.log1p(-gain[:, None] / room_below[:, None] * BETS)
         self.episodes, self.scenes, self._sum = self.episodes + len(d), self.scenes + 1, self._sum + d.sum()
         self._evidence = np.stack([_wealth(self._above), _wealth(self._below)])
-        kept = (self._evidence < self.needed).all(axis=0)
-        if kept.any():
-            # Bounds only ever close in: what was excluded once stays so.
-            self._low = max(self._low, float(self._nulls[kept].min()))
-            self._high = min(self._high, float(self._nulls[kept].max()))
+        # Evidence for "more than d" falls with d, and that for "less than d" rises. So all below the largest d that is excluded from
+        # below is excluded too, and what lies between that d and the next one of the grid may be the truth.
+        above, below = self._evidence >= self.needed
+        low = float(self._nulls[above].max(initial=-1.0))
+        high = float(self._nulls[below].min(initial=1.0))
+        # Bounds only ever close in: what was excluded once stays so.
+        low, high = max(self._low, low), min(self._high, high)
+        if low <= high:
+            self._low, self._high = low, high
 
     @property
     def state(self) -> SequentialVerdict:

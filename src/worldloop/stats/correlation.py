@@ -61,7 +61,8 @@ def correlation_gap(
 ) -> Estimate:
     """How much better `first` goes with `y` than `second` does: the difference of their correlations, in [-2, 2].
 
-    Both are of the same k models, which are redrawn together. Else as `model_correlation`.
+    Both are of the same k models, which are redrawn together, and so are the scenes of `first` and `second` where these are the same:
+    what a scene does to both then cancels. Else as `model_correlation`.
     """
     return _estimate([first, second], y, kind, confidence, resamples, seed)
 
@@ -90,11 +91,15 @@ def _estimate(
         return Estimate(None, None, None, confidence, n, count, METHOD, "the models do not differ")
     random = generator(seed, "model correlation", kind)
     drawn = random.integers(count, size=(resamples, count))
-    found = []
-    for sums, sizes in tables:
-        scenes = sums.shape[1]
-        weights = random.multinomial(scenes, np.full(scenes, 1 / scenes), size=resamples).astype(np.float64)
-        found.append(np.take_along_axis(_means(sums, sizes, weights), drawn, axis=1))
+    found, weights = list[np.ndarray](), dict[frozenset[str], np.ndarray]()
+    # Scenes of episodes are none of those of cases, whatever they are called.
+    labels = [frozenset(str(c) for o in x for c in o.clusters) for x in lists]
+    for names, (sums, sizes) in zip([*labels, frozenset[str]()], tables):
+        if names not in weights:
+            scenes = sums.shape[1]
+            weights[names] = random.multinomial(scenes, np.full(scenes, 1 / scenes), size=resamples)
+        means_drawn = _means(sums, sizes, weights[names].astype(np.float64))
+        found.append(np.take_along_axis(means_drawn, drawn, axis=1))
     sample = _less([_correlations(m, found[-1], kind) for m in found[:-1]])
     good = np.isfinite(sample)
     if good.mean() < 0.5:

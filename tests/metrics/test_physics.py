@@ -269,3 +269,9 @@ def test_errors_treat_twice_and_half_alike() -> None:
     way = 0.9 * (1 - (1 - np.minimum(t / 0.83, 1)) ** 2)
     assert constants._deceleration(t, -way) == pytest.approx(2 * 0.9 / 0.83**2, rel=0.02)
     assert constants._deceleration(t, 0 * way) == 0.0
+
+
+def test_each_stage_is_a_scene_of_its_own():
+    specs = list_cases(["physics"], 24, 3)
+    assert len({s.scene for s in specs}) == 24
+    assert specs[:9] == list_cases(["physics"], 9, 3)

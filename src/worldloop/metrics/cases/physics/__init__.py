@@ -22,9 +22,12 @@ REPLICAS = 3
 
 
 def list_physics(count: int, seed: int = 0) -> Iterable[CaseSpec]:
-    """Every test in turn, each time with other constants and looks."""
-    names = list(SCRIPTS)
-    return [CaseSpec("robotics", "physics", names[i % len(names)], "stage", seed + i) for i in range(count)]
+    """Every test in turn, each time with other constants and looks: a draw of its own, and so a scene of its own."""
+    names = [list(SCRIPTS)[i % len(SCRIPTS)] for i in range(count)]
+    return [
+        CaseSpec("robotics", "physics", name, f"stage/{name}/{seed + i}", seed + i)
+        for i, name in enumerate(names)
+    ]
 
 
 def build_physics(spec: CaseSpec) -> Case:

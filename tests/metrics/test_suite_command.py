@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from worldloop.actions import intended_path
 from worldloop.cli.main import main
 from worldloop.engine.measure import sanity as planting
+from worldloop.engine.measure.export import commanded
 from worldloop.engine.measure.sanity import sanity
 from worldloop.metrics.metric import GROUPS
 
+from fakes import look
 from toy_metrics import NOISE, NOTHING, RARE, TOYS, registered, toy_case, toy_metric, toy_specs
 
 
@@ -126,9 +129,27 @@ def test_cases_are_written_without_the_truth(tmp_path, monkeypatch, capsys):
     place = tmp_path / listed[0]["id"]
     told = json.loads((place / "case.json").read_text())
     assert told["frames"] == 5 and told["plan"]["keys"] == ["W"] * 5 and len(told["plan"]["camera"]) == 6
+    assert told["twin"]["actions"] == ["stop"] * 5 and told["camera_to_world"] is None
     assert told["prompt"] == "go forward" and told["width"] == 8
     assert Image.open(place / "start.png").size == (8, 8)
     assert sorted(p.name for p in place.iterdir()) == ["case.json", "start.png"]
+
+
+def test_the_path_that_is_told_knows_of_no_obstacle(tmp_path):
+    plain = toy_case(toy_specs(1)[0])
+    moves, start = plain.query.plan, plain.query.simulator.state
+    free = np.stack([look(*place).pose for place in intended_path(moves, *start)])
+    blocked = np.concatenate([free[:2], np.repeat(free[1:2], len(moves) - 1, axis=0)])
+    motion = np.tile([0.2, 0.0, 0.0], (len(moves), 1))
+    case = replace(plain, truth=replace(plain.truth, poses=blocked, motion=motion))
+    assert np.allclose(commanded(case), free)
+    turns = replace(case.truth, motion=np.tile([0.2, 0.0, 90.0], (len(moves), 1)))
+    path = commanded(replace(case, truth=turns))
+    # Ahead, then ahead in the new direction, and after four of them back at the start.
+    assert np.allclose(path[1, :3, 3], free[1, :3, 3]) and np.allclose(path[4], path[0])
+    assert commanded(replace(case, truth=replace(case.truth, motion=None))) is None
+    still = replace(case.truth, motion=None, poses=np.repeat(free[:1], len(moves) + 1, axis=0))
+    assert np.allclose(commanded(replace(case, truth=still)), free[0])
 
 
 def test_sanity_finds_metrics_that_do_not_do_what_they_claim(monkeypatch):

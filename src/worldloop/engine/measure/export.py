@@ -10,19 +10,22 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from worldloop.actions import camera_matrix
 from worldloop.core import InputError, Plan
 from worldloop.engine.measure.videos import TWIN
 from worldloop.engine.play import told_as
-from worldloop.metrics.cases import CaseSpec, build_case
+from worldloop.metrics.cases import Case, CaseSpec, build_case
 from worldloop.runs.disk import replace_text
 
 LANGUAGES = ("text", "camera", "code", "keys", "vector")
+STILL = 1e-9
+"""Up to which a pose's numbers may differ for a camera that stands still."""
 
 
 def export_case(spec: CaseSpec, folder: Path) -> dict[str, Any]:
     """Write what one case asks into `folder/ID/`: the start pictures and `case.json`; returns what is in that file.
 
-    The truth is not written: whoever makes the videos must not see it.
+    The truth is not written, nor where obstacles stop the camera: whoever makes the videos must not see it.
     """
     case = build_case(spec)
     place, query = folder / spec.id, case.query
@@ -45,9 +48,9 @@ def export_case(spec: CaseSpec, folder: Path) -> dict[str, Any]:
         "hfov_deg": case.truth.hfov_deg,
         "prompt": case.prompt,
         "vocabulary": query.plan.vocabulary.name,
-        "actions": [str(a) for a in query.plan.actions],
-        "plan": languages(query.plan),
-        "camera_to_world": None if case.truth.poses is None else case.truth.poses.tolist(),
+        **told_plan(query.plan),
+        "camera_to_world": None if (path := commanded(case)) is None else path.tolist(),
+        "twin": None if (twin := case.twin) is None else told_plan(twin),
         "before": [str(a) for a in query.actions],
         "videos": [f"{spec.id}.mp4", *([f"{spec.id}{TWIN}.mp4"] if case.twin is not None else [])],
     }
@@ -70,6 +73,29 @@ def export_cases(
     note = "One video for each case, called as `videos` says: a frame after each action, without the start picture."
     replace_text(path, json.dumps({"note": note, "cases": listed}, indent=1) + "\n")
     return path
+
+
+def commanded(case: Case) -> np.ndarray | None:
+    """float64 [T+1,4,4], camera-to-world: where the plan leads the camera if nothing is in its way, from where it stands.
+
+    None where that is not known.
+    """
+    truth = case.truth
+    if truth.poses is None:
+        return None
+    if truth.motion is None:
+        still = np.ptp(truth.poses, axis=0).max() < STILL
+        return np.repeat(truth.poses[:1], len(truth.poses), axis=0) if still else None
+    # First the walk, then the turn, as the house carries a step out.
+    level, path = np.linalg.inv(camera_matrix(0.0, 0.0, 0.0, 0.0)), [truth.poses[0]]
+    for forward, left, turn in truth.motion:
+        path.append(path[-1] @ level @ camera_matrix(forward, left, 0.0, turn))
+    return np.stack(path)
+
+
+def told_plan(plan: Plan) -> dict[str, Any]:
+    """The names of a plan's actions, and the plan in control languages."""
+    return {"actions": [str(a) for a in plan.actions], "plan": languages(plan)}
 
 
 def languages(plan: Plan) -> dict[str, Any]:

@@ -112,3 +112,28 @@ def test_videos_are_read_whole(tmp_path):
         bare_cases(tmp_path / "empty")
     with pytest.raises(InputError, match=r"such as indoor\.walk"):
         VideoFolder(tmp_path / "empty", SPECS)
+
+
+@pytest.mark.parametrize(
+    ("names", "order"),
+    [
+        ([f"{i}" for i in range(12)], range(12)),
+        ([f"{i:04d}" for i in range(12)], range(12)),
+        ([f"shot2_frame{i}_left" for i in range(8, 12)], range(4)),
+        (["a", "b", "c"], range(3)),
+        (["2026-01-31_10-00", "2026-02-01_09-00"], range(2)),
+        (["1", "01", "2"], None),
+        (["0.5", "0.25", "0.125"], None),
+        (["a9b1", "a10b2", "a11b0"], None),
+        (["frame9", "view10", "frame11"], None),
+    ],
+)
+def test_pictures_come_in_the_order_of_their_numbers(names, order, tmp_path):
+    (tmp_path / "v").mkdir()
+    for i, name in enumerate(names):
+        Image.fromarray(np.full((4, 4, 3), i, np.uint8)).save(tmp_path / "v" / f"{name}.png")
+    if order is None:
+        with pytest.raises(InputError, match="in which order its pictures come; number them"):
+            read_video(tmp_path / "v")
+    else:
+        assert read_video(tmp_path / "v")[:, 0, 0, 0].tolist() == list(order)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -139,19 +141,39 @@ def list_videos(folder: Path) -> dict[str, Path]:
 
 
 def read_video(path: Path) -> np.ndarray:
-    """uint8 [T,H,W,3] of an mp4 file, an npy file or a folder of png files in the order of their names.
+    """uint8 [T,H,W,3] of an mp4 file, an npy file or a folder of png files in the order of the numbers in their names.
 
     WorldloopError for what cannot be decoded; MissingExtraError without PyAV.
     """
     try:
         if path.is_dir():
-            return _pictures(sorted(path.glob("*.png")))
+            return _pictures(in_order(list(path.glob("*.png"))))
         if path.suffix == ".npy":
             return _array(path)
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f"it cannot be read: {error.strerror or error}") from None
     return mp4.read(data, LONGEST)
+
+
+def in_order(paths: Sequence[Path]) -> list[Path]:
+    """Pictures by the numbers in their names; InputError where it is not plain which number counts, or two are equal."""
+    parts = {p: re.split(r"(\d+)", p.stem) for p in paths}
+    # Texts and numbers take turns, so that texts are compared with texts.
+    keys = {p: [int(x) if i % 2 else x for i, x in enumerate(found)] for p, found in parts.items()}
+    ordered = sorted(paths, key=keys.__getitem__)
+    twice = next((b for a, b in pairwise(ordered) if keys[a] == keys[b]), None)
+    if twice is None and ordered == sorted(paths, key=lambda p: p.stem):
+        return ordered
+    columns = list(zip(*keys.values())) if len({len(k) for k in keys.values()}) == 1 else []
+    differing = [i for i, column in enumerate(columns) if len(set(column)) > 1]
+    fraction = any(re.search(r"\d[.,]\d", p.stem) for p in paths)
+    if twice is not None or fraction or len(differing) != 1 or not differing[0] % 2:
+        odd = twice or ordered[0]
+        raise InputError(
+            f"names such as {odd.name} do not say in which order its pictures come; number them 0000.png, 0001.png and so on"
+        )
+    return ordered
 
 
 def fitted(frames: np.ndarray, shape: tuple[int, ...], resample: bool) -> np.ndarray:

@@ -69,8 +69,26 @@ def test_videos_are_resampled_only_when_told(folder, tmp_path):
     frames = np.arange(8, dtype=np.uint8)[:, None, None, None] * np.ones((8, 6, 4, 3), np.uint8)
     assert fitted(frames, (4, 6, 4, 3), True)[:, 0, 0, 0].tolist() == [1, 3, 5, 7]
     assert fitted(frames, (8, 12, 8, 3), True).shape == (8, 12, 8, 3)
-    with pytest.raises(InputError, match="leave out the start picture"):
-        fitted(frames, (7, 6, 4, 3), False)
+
+
+def test_a_start_picture_is_dropped_only_when_told():
+    frames = np.arange(9, dtype=np.uint8)[:, None, None, None] * np.ones((9, 6, 4, 3), np.uint8)
+    for resample in (False, True):
+        with pytest.raises(InputError, match="one more than the 8 actions: give --has-start"):
+            fitted(frames, (8, 6, 4, 3), resample)
+        assert fitted(frames, (8, 6, 4, 3), resample, True)[:, 0, 0, 0].tolist() == [*range(1, 9)]
+    assert fitted(frames, (4, 6, 4, 3), True, True)[:, 0, 0, 0].tolist() == [2, 4, 6, 8]
+    with pytest.raises(InputError, match="give --resample, and --has-start"):
+        fitted(frames, (4, 6, 4, 3))
+    with pytest.raises(InputError, match="no frame beside the start picture"):
+        fitted(frames[:1], (8, 6, 4, 3), True, True)
+
+
+def test_pictures_are_not_stretched():
+    frames = np.zeros((5, 480, 832, 3), np.uint8)
+    with pytest.raises(InputError, match=r"1.73 times as wide as high.* cut them to 128:128 around the middle"):
+        fitted(frames, (5, 128, 128, 3), True)
+    assert fitted(frames, (5, 90, 160, 3), True).shape == (5, 90, 160, 3)  # 16:9, but for rounding to whole blocks
 
 
 def test_bare_videos_are_scored_by_what_needs_frames_alone(folder, tmp_path):

@@ -58,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="with --videos: bring videos to the size and length of their case",
     )
+    add("--has-start", action="store_true", help="with --videos: each begins with the start picture")
     add("--suite", default="full", choices=("full", *SUITE_KINDS), help="default: %(default)s")
     add("--metrics", default="", metavar="NAME,...", help="only these metrics, whatever the suite")
     add(
@@ -181,9 +182,9 @@ def _subjects(
         raise InputError("say what to measure: --model M[,M] (see `worldloop list models`) or --videos DIR")
     if options.chunk < 1:
         raise InputError(f"--chunk counts actions from 1, got {options.chunk}")
-    if (options.bare or options.resample) and not options.videos:
-        raise InputError("--bare and --resample belong to --videos")
-    if options.bare and (options.model or options.resample):
+    if (options.bare or options.resample or options.has_start) and not options.videos:
+        raise InputError("--bare, --resample and --has-start belong to --videos")
+    if options.bare and (options.model or options.resample or options.has_start):
         raise InputError(
             "--bare scores videos without cases: there is nothing to ask a model, or to bring them to"
         )
@@ -193,7 +194,7 @@ def _subjects(
         videos = (
             BareVideos(options.videos)
             if options.bare
-            else VideoFolder(options.videos, specs, options.resample)
+            else VideoFolder(options.videos, specs, options.resample, options.has_start)
         )
         subjects.append((videos, folder / slug(f"videos-{videos.name}")))
         for name in videos.unknown:

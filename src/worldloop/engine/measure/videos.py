@@ -27,17 +27,22 @@ LONGEST = 4096
 """Frames of a video, beyond which it is not read."""
 LARGEST = 2**31
 """Bytes of an array of frames, beyond which it is not read."""
+STRETCH = 0.03
+"""By which share the ratio of width to height may differ for a picture to be resized; codecs round sizes by that much."""
 
 
 class VideoFolder:
     """Videos in the place of a model."""
 
-    def __init__(self, folder: str | Path, cases: Sequence[CaseSpec], resample: bool = False) -> None:
+    def __init__(
+        self, folder: str | Path, cases: Sequence[CaseSpec], resample: bool = False, has_start: bool = False
+    ) -> None:
         """resample: bring videos of another size or number of frames to those of the case; else they are an error.
 
+        has_start: every video, that of doing nothing too, begins with the start picture, which is no answer and dropped.
         InputError for a folder that is none, that has two videos of a name, or that has none for any of the cases.
         """
-        self.folder, self.resample = Path(folder), resample
+        self.folder, self.resample, self.has_start = Path(folder), resample, has_start
         self.found = list_videos(self.folder)
         self.name = self.folder.resolve().name or "videos"
         ids = {c.id for c in cases}
@@ -50,8 +55,13 @@ class VideoFolder:
             )
 
     def identity(self) -> dict[str, Any]:
-        """The name, and whether videos are resampled; what is in them is noted with each case."""
-        return {"model": self.name, "videos": _digest(self.folder, self.found), "resample": self.resample}
+        """The name, and how videos are brought to their case."""
+        return {
+            "model": self.name,
+            "videos": _digest(self.folder, self.found),
+            "resample": self.resample,
+            "has_start": self.has_start,
+        }
 
     def about(self) -> dict[str, Any]:
         """Nothing is known of who made them."""
@@ -69,7 +79,7 @@ class VideoFolder:
         if name not in self.found:
             return Answer("failed", reason=f"there is no video {name}.mp4, .npy or folder of .png")
         try:
-            frames = fitted(read_video(self.found[name]), shape, self.resample)
+            frames = self._fitted(name, shape)
         except WorldloopError as error:
             return Answer("failed", reason=f"{self.found[name].name}: {said(error)}")
         twin, reason = None, ""
@@ -77,10 +87,13 @@ class VideoFolder:
             try:
                 if name + TWIN not in self.found:
                     raise InputError(f"there is no video {name}{TWIN} of doing nothing")
-                twin = fitted(read_video(self.found[name + TWIN]), shape, self.resample)
+                twin = self._fitted(name + TWIN, shape)
             except WorldloopError as error:
                 reason = said(error)
         return Answer("asked", frames, twin, reason)
+
+    def _fitted(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        return fitted(read_video(self.found[name]), shape, self.resample, self.has_start)
 
 
 class BareVideos(VideoFolder):
@@ -176,16 +189,36 @@ def in_order(paths: Sequence[Path]) -> list[Path]:
     return ordered
 
 
-def fitted(frames: np.ndarray, shape: tuple[int, ...], resample: bool) -> np.ndarray:
-    """Frames [T,H,W,3] of a shape; InputError for another one, unless it is to be resampled."""
+def fitted(
+    frames: np.ndarray, shape: tuple[int, ...], resample: bool = False, has_start: bool = False
+) -> np.ndarray:
+    """Frames [T,H,W,3] of a shape; InputError for another one, unless it is to be resampled.
+
+    has_start: the first frame is the start picture, and is dropped before anything else.
+    """
+    if has_start:
+        if len(frames) < 2:
+            raise InputError("it has no frame beside the start picture; leave out --has-start")
+        frames = frames[1:]
     if frames.shape == shape:
         return frames
     length, height, width = shape[:3]
-    if not resample:
-        hint = "; leave out the start picture" if len(frames) == length + 1 else ""
+    if len(frames) == length + 1 and not has_start:
+        # Resampled, it would be one step late from the first frame on, and look like a slow model.
         raise InputError(
-            f"it has {len(frames)} frames of {frames.shape[1]} x {frames.shape[2]}, not {length} of {height} x {width}"
-            f"{hint}, or give --resample"
+            f"it has {len(frames)} frames, one more than the {length} actions: give --has-start if videos begin with the start "
+            "picture, else leave out the frame too many"
+        )
+    if not resample:
+        raise InputError(
+            f"it has {len(frames)} frames of {frames.shape[1]} x {frames.shape[2]}, not {length} of {height} x {width}; give "
+            "--resample, and --has-start if videos begin with the start picture"
+        )
+    ratio, wanted = frames.shape[2] / frames.shape[1], width / height
+    if abs(ratio / wanted - 1) > STRETCH:
+        raise InputError(
+            f"its pictures are {ratio:.2f} times as wide as high, those of the case {wanted:.2f} times; to stretch them would change "
+            f"the field of view: cut them to {width}:{height} around the middle, so that they show the field of view of the case"
         )
     # The last frame is the last one of the plan; each of the others is the nearest in time.
     chosen = np.rint((np.arange(1, length + 1) / length) * len(frames)).astype(int) - 1

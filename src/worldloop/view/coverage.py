@@ -6,7 +6,7 @@ the real world. Here houses that are drawn by a renderer stand in for the real w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -17,7 +17,8 @@ from rich.text import Text
 
 from worldloop.metrics.cases import DOMAINS
 from worldloop.runs import RunHeader
-from worldloop.runs.scores import Scores
+from worldloop.runs.scores import MetricInfo, ScoreHeader, Scores
+from worldloop.runs.scores.reader import rows_wanted
 from worldloop.view.leaderboard_table import escape, printable
 
 AXES = ("long video", "physical", "geometry", "interaction")
@@ -29,6 +30,8 @@ GROUP_AXES = {
     "controllability": "interaction",
 }
 """Axis of each group of metrics; the quality of pictures is none of them."""
+LONG_KINDS = ("long",)
+"""Kinds of case that are long videos: metrics of the group `long` apply to short clips too, which say nothing of this axis."""
 TASK_DOMAINS = {
     "active-recognition": "indoor",
     "image-goal": "indoor",
@@ -70,7 +73,7 @@ class CoverageCell:
     scored: int = 0
     """Scores that are there, over all models but the baselines."""
     wanted: int = 0
-    """Scores that there could be."""
+    """Scores that there could be; in unfinished folders every one that is not there yet."""
     models: set[str] = field(default_factory=set)
     episodes: int = 0
     """Of closed-loop runs."""
@@ -94,35 +97,49 @@ class Coverage:
     """Axis -> domain -> cell."""
     elsewhere: list[str]
     """What ran and belongs to no cell, in words."""
+    unfinished: list[str]
+    """Folders that were cut off, in words."""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         own = {a: {d: c.to_dict() for d, c in row.items()} for a, row in self.cells.items()}
         others = [asdict(p) for p in PUBLISHED]
-        return {"covered": own, "elsewhere": self.elsewhere, "published": others, "source": SOURCE}
+        notes = {"elsewhere": self.elsewhere, "unfinished": self.unfinished}
+        return {"covered": own, **notes, "published": others, "source": SOURCE}
 
 
 def coverage(scores: Sequence[Scores], runs: Sequence[tuple[RunHeader, int]] = ()) -> Coverage:
     """Counts from what really ran; each run with the number of its episodes that finished.
 
     Models that are in a folder for comparison only (frozen, shuffled, oracle) and closed loops without a world model count for
-    nothing: they say nothing of what was looked at in a model.
+    nothing: they say nothing of what was looked at in a model. What was to be scored is known from each folder's header, so that a
+    folder that was cut off does not pass for a whole one.
     """
     cells = {axis: {domain: CoverageCell() for domain in DOMAINS} for axis in AXES}
     elsewhere: dict[str, None] = {}
+    unfinished = list[str]()
     for found in scores:
-        groups = {m.name: m.group for m in found.header.infos()}
-        for row in [] if found.header.baseline else found.rows:
-            axis = GROUP_AXES.get(groups[row.metric])
-            if row.status == "lacking":
+        if found.header.baseline:
+            continue
+        if not found.complete:
+            done, wanted = len(found.rows), rows_wanted(found.header)
+            unfinished.append(f"{found.header.name} is unfinished: {done} of {wanted} scores in {found.folder}")
+        rows = {(r.case, r.metric): r for r in found.rows}
+        for case, kind, domain, info in _asked(found.header):
+            row = rows.get((case, info.name))
+            if row is not None and row.status == "lacking":
                 continue
-            if axis is None or row.domain not in DOMAINS:
-                what = f"metrics of {groups[row.metric]}" if axis is None else f"cases of {row.domain}"
+            axis = GROUP_AXES.get(info.group)
+            if axis is None or domain not in DOMAINS:
+                what = f"metrics of {info.group}" if axis is None else f"cases of {domain}"
                 elsewhere[f"{what} belong to no axis here"] = None
                 continue
-            cell = cells[axis][row.domain]
+            if info.group == "long" and kind not in LONG_KINDS:
+                elsewhere[f"metrics of long on cases of {kind}, which are short, belong to no axis here"] = None
+                continue
+            cell = cells[axis][domain]
             cell.wanted += 1
-            if row.status == "scored":
+            if row is not None and row.status == "scored":
                 cell.scored += 1
                 cell.metrics.add(row.metric)
                 cell.cases.add(row.case)
@@ -134,11 +151,23 @@ def coverage(scores: Sequence[Scores], runs: Sequence[tuple[RunHeader, int]] = (
         if task not in TASK_DOMAINS:
             elsewhere[f"runs of task {task} belong to no domain here"] = None
             continue
+        if header.status != "complete":
+            told = f"{finished} of {len(header.episode_ids)} episodes"
+            unfinished.append(f"{model} is unfinished in {task}: {told} finished")
         cell = cells["interaction"][TASK_DOMAINS[task]]
         cell.episodes += finished
         cell.tasks.add(task)
         cell.models.add(model)
-    return Coverage(cells, list(elsewhere))
+    return Coverage(cells, list(elsewhere), unfinished)
+
+
+def _asked(header: ScoreHeader) -> Iterator[tuple[str, str, str, MetricInfo]]:
+    """Id, kind and domain of every case or set, with every metric that is asked of it."""
+    for info in header.infos():
+        if info.over == "set":
+            yield from ((s.id, s.kind, s.domain, info) for s in header.sets())
+        else:
+            yield from ((str(c["id"]), str(c["kind"]), str(c["domain"]), info) for c in header.cases)
 
 
 def shown(cell: CoverageCell) -> list[str]:
@@ -157,6 +186,7 @@ def shown(cell: CoverageCell) -> list[str]:
 NOTES = (
     "indoor: rendered houses, which stand in for real-world video here. gaming: the same houses, driven by held keys.",
     "Baselines and loops without a world model are not counted; the quality of pictures is no axis.",
+    "Long video: cases of 200 steps alone, whatever metrics of long say of shorter ones.",
 )
 
 
@@ -172,7 +202,7 @@ def to_rich(found: Coverage) -> RenderableType:
         others.add_column(heading)
     for p in PUBLISHED:
         others.add_row(p.suite, *("✓" if a in p.axes else "–" for a in AXES), ", ".join(p.domains))
-    notes = [*NOTES, *(f"{e}." for e in found.elsewhere), f"Source of the second table: {SOURCE}."]
+    notes = [*NOTES, *(f"{e}." for e in (*found.unfinished, *found.elsewhere)), f"Source of the second table: {SOURCE}."]
     return Group(own, others, *(Text(printable(n), style="dim") for n in notes))
 
 
@@ -185,5 +215,5 @@ def to_markdown(found: Coverage) -> str:
     for p in PUBLISHED:
         marks = " | ".join("✓" if a in p.axes else "–" for a in AXES)
         lines.append(f"| {p.suite} | {marks} | {', '.join(p.domains)} |")
-    notes = [*NOTES, *(f"{e}." for e in found.elsewhere), f"Source of the second table: {SOURCE}."]
+    notes = [*NOTES, *(f"{e}." for e in (*found.unfinished, *found.elsewhere)), f"Source of the second table: {SOURCE}."]
     return "\n".join([*lines, "", *(f"- {escape(n)}" for n in notes)]) + "\n"

@@ -61,10 +61,20 @@ def test_models_are_measured_beside_baselines(tmp_path, capsys):
     assert "toy-error" in shown.out and "3/3" in shown.out
     assert json.loads(command(capsys, *ask, "--json").out) == found
     matrix = json.loads(command(capsys, "coverage", tmp_path / "out", "--json").out)
-    assert matrix["covered"]["long video"]["indoor"]["scored"] == 3
+    assert matrix["covered"]["interaction"]["indoor"]["scored"] == 3
+    assert matrix["covered"]["long video"]["indoor"]["wanted"] == 0  # the walks are short
     assert "WorldOlympiad" in command(capsys, "coverage", tmp_path / "out").out
     command(capsys, "view", tmp_path / "out", "--html", tmp_path / "page.html")
     assert "toy-error" in (tmp_path / "page.html").read_text()
+
+
+def test_baselines_are_what_the_command_adds_itself(tmp_path, capsys):
+    ask = ["metrics", "--cases", 2, "--json", "--out"]
+    (table,) = json.loads(command(capsys, *ask, tmp_path / "a", "--model", "frozen,toy_metrics.Dim").out)["tables"]
+    assert table["models"] == ["dim", "frozen", "shuffled", "oracle"] and len(table["baselines"]) == 3
+    alone = [*ask, tmp_path / "b", "--no-baselines", "--model", "oracle"]
+    (table,) = json.loads(command(capsys, *alone).out)["tables"]
+    assert table["models"] == ["oracle"] and not table["baselines"]
 
 
 def test_a_model_for_which_nothing_works_is_an_error(tmp_path, capsys):

@@ -11,12 +11,14 @@ import pytest
 
 from worldloop.core import InputError, ModelCard, UnaskableError
 from worldloop.engine.measure import BASELINES, MeasureSettings, ModelSubject, measure
+from worldloop.engine.measure.videos import VideoFolder
 from worldloop.metrics.normalisers import read_normalisers
 from worldloop.models import MODELS
 from worldloop.runs.scores import read_scores
 from worldloop.stats import normalise, under_scenes, under_weights
 from worldloop.view.composite import composite
 from worldloop.view.coverage import coverage
+from worldloop.view.coverage import to_markdown as to_coverage_markdown
 from worldloop.view.metric_table import metric_tables
 from worldloop.view.metric_text import number, to_markdown, to_rich
 from worldloop.view.report import write_report
@@ -32,11 +34,10 @@ METRICS = [m for m in TOYS if m.name != "toy-broken"]
 def scores(tmp_path_factory):
     """Two models and the baselines on six cases in three scenes."""
     folder = tmp_path_factory.mktemp("scores")
-    names = (*MODELS_HERE, *BASELINES)
-    models = [MODELS_HERE[n]() if n in MODELS_HERE else MODELS.create(n) for n in names]
-    subjects = [(ModelSubject(m), folder / n) for n, m in zip(names, models)]
-    measure(subjects, toy_specs(), METRICS, MeasureSettings(build=toy_case), baselines=BASELINES)
-    return {n: read_scores(folder / n) for n in names}
+    asked = [(ModelSubject(m()), folder / n) for n, m in MODELS_HERE.items()]
+    beside = [(ModelSubject(MODELS.create(n)), folder / n) for n in BASELINES]
+    measure(asked, toy_specs(), METRICS, MeasureSettings(build=toy_case), baselines=beside)
+    return {n: read_scores(folder / n) for n in (*MODELS_HERE, *BASELINES)}
 
 
 class WalksOnly(Dim):
@@ -91,9 +92,32 @@ def test_a_frozen_picture_that_fools_a_metric_is_named(tmp_path):
 
     subjects = [(ModelSubject(MODELS.create(n)), tmp_path / n) for n in ("frozen", "oracle")]
     metrics = [toy_metric(steady), TOYS[0]]
-    measure(subjects, toy_specs(), metrics, MeasureSettings(build=toy_case), baselines=BASELINES)
+    measure([], toy_specs(), metrics, MeasureSettings(build=toy_case), baselines=subjects)
     (table,) = metric_tables([read_scores(folder) for _, folder in subjects])
     assert "A frozen picture is as good as the oracle by toy-steady: never read these alone." in table.notes
+
+
+def test_what_is_called_like_a_baseline_is_none(tmp_path):
+    specs, settings = toy_specs(), MeasureSettings(build=toy_case)
+    place = tmp_path / "oracle"
+    place.mkdir()
+    for spec in specs:
+        np.save(place / f"{spec.id}.npy", toy_case(spec).truth.frames // 2)
+    asked = [(VideoFolder(place, specs), tmp_path / "out" / "videos-oracle")]
+    beside = [(ModelSubject(MODELS.create(n)), tmp_path / "out" / n) for n in ("frozen", "oracle")]
+    headers = measure(asked, specs, [TOYS[0]], settings, baselines=beside)
+    assert [(h.name, h.baseline) for h in headers] == [("oracle", False), ("frozen", True), ("oracle", True)]
+    (table,) = metric_tables([read_scores(folder) for _, folder in (*asked, *beside)])
+    assert table.models == ["videos-oracle", "frozen", "oracle"] and table.baselines == ["frozen", "oracle"]
+    cell = line(table, "toy-error").cells[0]
+    assert cell.differences["oracle"].value == cell.mean.value > 0 and "frozen" in cell.differences
+    assert table.compared == [("videos-oracle", "frozen"), ("videos-oracle", "oracle")]
+    # A model that was measured by itself becomes the baseline of those that come later, and stays it.
+    measure(beside[:1], specs, [TOYS[1]], settings)
+    assert read_scores(tmp_path / "out" / "frozen").header.baseline
+    measure([(ModelSubject(MODELS.create("shuffled")), tmp_path / "s")], specs, [TOYS[0]], settings)
+    measure([], specs, [TOYS[0]], settings, baselines=[(ModelSubject(MODELS.create("shuffled")), tmp_path / "s")])
+    assert read_scores(tmp_path / "s").header.baseline and read_scores(tmp_path / "s").complete
 
 
 def test_numbers_do_not_depend_on_who_else_is_there(scores):
@@ -226,11 +250,33 @@ def test_rankings_are_as_firm_as_their_gaps():
         under_weights(far[:1])
 
 
-def test_coverage_counts_what_was_really_scored(scores):
-    found = coverage([scores["dim"], scores["moody"], scores["oracle"]])
+def test_coverage_counts_what_was_really_scored(tmp_path):
+    specs = [*toy_specs(6, "long"), *toy_specs(3, "walk")]
+    models = {"dim": Dim(), "moody": Moody(), "oracle": MODELS.create("oracle")}
+    subjects = {n: (ModelSubject(m), tmp_path / n) for n, m in models.items()}
+    settings = MeasureSettings(build=toy_case)
+    measure([subjects[n] for n in MODELS_HERE], specs, METRICS, settings, baselines=[subjects["oracle"]])
+    scores = {n: read_scores(tmp_path / n) for n in models}
+    found = coverage(list(scores.values()))
     cell = found.cells["long video"]["indoor"]
-    assert cell.metrics == {"toy-change"} and cell.models == {"dim", "moody"}
-    assert cell.scored == sum(r.status == "scored" for n in MODELS_HERE for r in scores[n].of("toy-change"))
-    assert cell.wanted == 12 and not found.cells["physical"]["robotics"].filled
-    assert found.elsewhere == ["metrics of quality belong to no axis here"]
+    # Metrics of the group apply to short clips, which are no long videos.
+    assert cell.metrics == {"toy-change"} and cell.models == {"dim", "moody"} and len(cell.cases) == 6
+    rows = [r for n in MODELS_HERE for r in scores[n].of("toy-change") if r.kind == "long"]
+    assert cell.scored == sum(r.status == "scored" for r in rows) and cell.wanted == 12
+    assert not found.cells["physical"]["robotics"].filled and not found.unfinished
+    assert found.elsewhere == [
+        "metrics of quality belong to no axis here",
+        "metrics of long on cases of walk, which are short, belong to no axis here",
+    ]
     json.dumps(found.to_dict())
+    # Cut off after two cases, as by kill -9: what is missing stays wanted.
+    folder = tmp_path / "dim"
+    header = json.loads((folder / "metrics.json").read_text()) | {"status": "running"}
+    (folder / "metrics.json").write_text(json.dumps(header))
+    lines = (folder / "journal.jsonl").read_text().splitlines(keepends=True)
+    (folder / "journal.jsonl").write_text("".join(lines[:2]))
+    cut = coverage([read_scores(folder)])
+    cell = cut.cells["long video"]["indoor"]
+    assert (cell.scored, cell.wanted) == (2, 6)
+    assert "dim is unfinished: 8 of 38 scores" in cut.unfinished[0]
+    assert "dim is unfinished" in to_coverage_markdown(cut)

@@ -107,27 +107,25 @@ def main(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from worldloop.engine.measure import BASELINES, measure
+    from worldloop.engine.measure import measure
     from worldloop.runs.scores import read_scores
 
     metrics, left_out = _metrics(options)
     folder = Path(options.out or "runs/metrics")
-    subjects, specs, settings = _subjects(options, folder)
+    subjects, baselines, specs, settings = _subjects(options, folder)
     for line in left_out:
         _say(line)
     given = {k: v for k, v in vars(options).items() if k not in ("verb", "json", "verbose")}
     with progress(quiet=options.json) as bar:
         lines = Bars(bar)
         headers = measure(
-            subjects, specs, metrics, settings, baselines=BASELINES, given=given, progress=lines
+            subjects, specs, metrics, settings, baselines=baselines, given=given, progress=lines
         )
-    scores = [read_scores(place) for _, place in subjects]
+    scores = [read_scores(place) for _, place in (*subjects, *baselines)]
     show(scores, options, folder)
     whole = all(h.status == "complete" for h in headers)
-    hopeless = any(
-        not h.baseline and all(r.status in ("failed", "unfit", "lacking") for r in s.rows)
-        for h, s in zip(headers, scores)
-    )
+    asked = scores[: len(subjects)]
+    hopeless = any(all(r.status in ("failed", "unfit", "lacking") for r in s.rows) for s in asked)
     return 0 if whole and not hopeless else 1
 
 
@@ -170,8 +168,8 @@ def show(scores: Sequence[Scores], options: argparse.Namespace, folder: Path) ->
 
 def _subjects(
     options: argparse.Namespace, folder: Path
-) -> tuple[list[tuple[Subject, Path]], list[CaseSpec], MeasureSettings]:
-    """What is measured and where it goes, the list of cases, and the settings."""
+) -> tuple[list[tuple[Subject, Path]], list[tuple[Subject, Path]], list[CaseSpec], MeasureSettings]:
+    """What is measured and where it goes, the baselines beside it, the list of cases, and the settings."""
     from worldloop.engine.check import usable
     from worldloop.engine.measure import BASELINES, MeasureSettings, ModelSubject
     from worldloop.engine.measure.videos import BareVideos, VideoFolder, bare_cases, build_bare
@@ -190,6 +188,7 @@ def _subjects(
         )
     specs = bare_cases(options.videos) if options.bare else _specs(options)
     subjects: list[tuple[Subject, Path]] = []
+    baselines: list[tuple[Subject, Path]] = []
     if options.videos:
         videos = (
             BareVideos(options.videos)
@@ -200,17 +199,19 @@ def _subjects(
         for name in videos.unknown:
             _say(f"{options.videos}/{name} belongs to no case and is not scored")
     asked = names(options.model)
-    beside = [] if options.no_baselines or options.bare else [b for b in BASELINES if b not in asked]
-    for spec in [*asked, *beside]:
+    # To name one of the baselines that are measured anyway adds nothing.
+    beside = [] if options.no_baselines or options.bare else list(BASELINES)
+    for spec in [*asked, *(b for b in beside if b not in asked)]:
         place = folder / slug(spec)
-        if place in {p for _, p in subjects}:
+        if place in {p for _, p in (*subjects, *baselines)}:
             raise InputError(f"{spec!r} is named twice")
-        subjects.append((ModelSubject(usable(MODELS.create(spec), spec), options.chunk), place))
+        model = ModelSubject(usable(MODELS.create(spec), spec), options.chunk)
+        (baselines if spec in beside else subjects).append((model, place))
     build = build_bare if options.bare else build_case
     settings = MeasureSettings(
         options.batch, 0, options.keep_frames, options.suite, options.retry_failed, build
     )
-    return subjects, specs, settings
+    return subjects, baselines, specs, settings
 
 
 def _metrics(options: argparse.Namespace) -> tuple[list[Metric], list[str]]:

@@ -71,6 +71,8 @@ class MetricTable:
     models: list[str]
     """What was asked for, then the baselines."""
     baselines: list[str]
+    references: list[str]
+    """Those of `REFERENCES` that are among the baselines, which may be called otherwise where a model shares the name."""
     privileges: dict[str, tuple[str, ...]]
     """Of each model, what it read of the truth."""
     seconds: dict[str, float]
@@ -91,7 +93,7 @@ class MetricTable:
     def compared(self) -> list[tuple[str, str]]:
         """Pairs of a model and the baseline it is compared with."""
         asked = [m for m in self.models if m not in self.baselines]
-        return [(m, r) for m in asked for r in REFERENCES if r in self.baselines]
+        return [(m, r) for m in asked for r in REFERENCES if r in self.references]
 
     def cell(self, line: MetricLine, model: str) -> MetricCell | None:
         """The cell of a model in a line."""
@@ -141,6 +143,7 @@ def _table(scores: Sequence[Scores], confidence: float) -> MetricTable:
         suite=first.suite,
         models=labels,
         baselines=[n for n, s in zip(labels, scores) if s.header.baseline],
+        references=list(references),
         privileges={n: s.header.privileges for n, s in zip(labels, scores)},
         seconds={n: _model_seconds(s) for n, s in zip(labels, scores)},
         cases=dict(Counter(f"{c['domain']}.{c['kind']}" for c in first.cases)),
@@ -224,13 +227,9 @@ def _notes(scores: Sequence[Scores], labels: Sequence[str], lines: Sequence[Metr
     notes += _blame(scores, labels)
     if idle := [line.info.name for line in lines if not line.applies]:
         notes.append(f"Do not apply to any of these cases: {', '.join(idle)}.")
-    frozen = next(
-        (n for n, s in zip(labels, scores) if s.header.baseline and s.header.name == "frozen"), None
-    )
-    if frozen is not None and "oracle" in labels:
-        fooled = [
-            line.info.name for line in lines if _fooled(line, labels.index(frozen), labels.index("oracle"))
-        ]
+    there = {s.header.name: i for i, s in enumerate(scores) if s.header.baseline}
+    if "frozen" in there and "oracle" in there:
+        fooled = [line.info.name for line in lines if _fooled(line, there["frozen"], there["oracle"])]
         if fooled:
             notes.append(
                 f"A frozen picture is as good as the oracle by {', '.join(fooled)}: never read these alone."

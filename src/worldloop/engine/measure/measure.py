@@ -63,24 +63,26 @@ def measure(
     metrics: Sequence[Metric],
     settings: MeasureSettings | None = None,
     *,
-    baselines: Sequence[str] = (),
+    baselines: Sequence[tuple[Subject, Path]] = (),
     given: Mapping[str, Any] | None = None,
     progress: Progress = lambda what, done, total: None,
 ) -> list[ScoreHeader]:
-    """Measure each subject into its folder; the headers, in order.
+    """Measure each subject into its folder; the headers, in order, those of the baselines last.
 
-    baselines: names of the subjects that are there for comparison. SplitError for a subject that was made from scenes of the cases,
+    baselines: subjects that are measured beside the others for comparison; what others are called makes none of them a baseline.
+    SplitError for a subject that was made from scenes of the cases,
     RunFolderError for folders that hold something else, MissingExtraError for a metric that lacks what it needs.
     """
     settings = settings or MeasureSettings()
-    if not specs or not metrics or not subjects:
+    every = [*((s, folder, False) for s, folder in subjects), *((s, folder, True) for s, folder in baselines)]
+    if not specs or not metrics or not every:
         raise InputError("there is nothing to measure: name a model, a metric and a case")
-    for subject, _ in subjects:
+    for subject, _, _ in every:
         subject.check_scenes({s.scene for s in specs})
     with ExitStack() as stack:
         works = []
-        for subject, folder in subjects:
-            header = _header(subject, specs, metrics, settings, subject.name in baselines, given or {})
+        for subject, folder, baseline in every:
+            header = _header(subject, specs, metrics, settings, baseline, given or {})
             writer = stack.enter_context(ScoreWriter.open(folder, header, retry_failed=settings.retry_failed))
             works.append(_Work(subject, writer, specs, metrics, settings.keep))
         with ThreadPoolExecutor(settings.workers or available_cpus(), "worldloop-measure") as pool:

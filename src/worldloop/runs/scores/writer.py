@@ -84,6 +84,10 @@ class ScoreWriter:
             )
         entries, size = read_entries(folder, old)
         kept = {k: e for k, e in entries.items() if not (retry_failed and e.failed)}
+        if header.baseline and not old.baseline:
+            # It stays one: the models beside it are compared with it, whatever it is measured for next.
+            old = replace(old, baseline=True)
+            _save(folder, old)
         same = canonical(list(old.metrics)) == canonical(list(header.metrics))
         if old.status != "complete" or not same or len(kept) < len(entries):
             note = {

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -135,6 +136,18 @@ def fvd(clips: Sequence[Clip]) -> float:
     """
     long = [c for c in clips if len(c.frames) >= SHORTEST]
     return _distance(long, "fvd", _i3d) if len(long) >= LEAST_CLIPS else float("nan")
+
+
+def checked_inception() -> Path:
+    """The file of FID's network, after a blank picture has passed through it; InputError as `Detector.features`."""
+    _inception(np.zeros((1, SIDE, SIDE, 3), np.uint8))
+    return Path(os.environ[INCEPTION.variable])
+
+
+def checked_i3d() -> Path:
+    """The file of FVD's network, after a blank clip has passed through it; InputError as `Detector.features`."""
+    _i3d(np.zeros((SHORTEST, SIDE, SIDE, 3), np.uint8))
+    return Path(os.environ[I3D.variable])
 
 
 def _distance(clips: Sequence[Clip], name: str, features: Callable[[Array], Array]) -> float:

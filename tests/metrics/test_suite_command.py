@@ -70,7 +70,9 @@ def test_models_are_measured_beside_baselines(tmp_path, capsys):
 
 def test_baselines_are_what_the_command_adds_itself(tmp_path, capsys):
     ask = ["metrics", "--cases", 2, "--json", "--out"]
-    (table,) = json.loads(command(capsys, *ask, tmp_path / "a", "--model", "frozen,toy_metrics.Dim").out)["tables"]
+    (table,) = json.loads(command(capsys, *ask, tmp_path / "a", "--model", "frozen,toy_metrics.Dim").out)[
+        "tables"
+    ]
     assert table["models"] == ["dim", "frozen", "shuffled", "oracle"] and len(table["baselines"]) == 3
     alone = [*ask, tmp_path / "b", "--no-baselines", "--model", "oracle"]
     (table,) = json.loads(command(capsys, *alone).out)["tables"]
@@ -129,6 +131,16 @@ def test_what_does_not_come_with_the_package_is_measured_only_when_named(tmp_pat
     assert "far is left out: download it" in " ".join(shown.err.split())
     header = json.loads((tmp_path / "frozen" / "metrics.json").read_text())
     assert "far" not in {m["name"] for m in header["metrics"]}
+
+
+def test_weights_that_are_missing_stop_the_command_before_the_first_case(tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("WORLDLOOP_FID_INCEPTION", raising=False)
+    far = toy_metric(np.ndim, weights="inception-2015-12-05.pt", optional="download it")
+    with registered([*TOYS, far]):
+        ask = ["metrics", "--model", "frozen", "--cases", 2, "--metrics", f"toy-error,{far.name}"]
+        shown = command(capsys, *ask, "--out", tmp_path / "out", status=2)
+    assert "set WORLDLOOP_FID_INCEPTION to" in " ".join(shown.err.split())
+    assert not (tmp_path / "out").exists()
 
 
 def test_cases_are_written_without_the_truth(tmp_path, monkeypatch, capsys):

@@ -12,8 +12,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from worldloop.core import InputError, MissingExtraError, RunFolderError, SplitError
+from worldloop.core import (
+    InputError,
+    MissingExtraError,
+    Observation,
+    Rollout,
+    RunFolderError,
+    SplitError,
+)
 from worldloop.engine.measure import BASELINES, MeasureSettings, ModelSubject, measure
+from worldloop.engine.measure.weights import FILES, REFERENCES, check_weights
+from worldloop.metrics.cases import KINDS, VERSIONS
+from worldloop.metrics.clip import Clip
+from worldloop.metrics.metric import load_metrics
+from worldloop.metrics.shared import mscn
 from worldloop.models import MODELS
 from worldloop.runs.scores import read_scores
 
@@ -117,9 +129,17 @@ def test_only_what_is_new_is_computed(tmp_path):
         and len(scored) == 6
         and {r.status for r in three.of(EFFECT.name)} == {"scored"}
     )
+    # Twins are nothing to a set whose metric reads none: it stays scored.
+    asked.clear()
+    four = measured(tmp_path / "sets", Counted(), [error, SPREAD])
+    five = measured(tmp_path / "sets", Counted(), [error, SPREAD, EFFECT])
+    asked.clear()
+    assert measured(tmp_path / "sets", Counted(), [error, SPREAD, EFFECT]).complete and not asked
+    assert four.of(SPREAD.name) == five.of(SPREAD.name)
+    scored.clear()
     # Another version: scored again.
     newer = measured(folder, Counted(), [replace(error, version=2)])
-    assert len(scored) == 12 and {r.version for r in newer.rows} == {2}
+    assert len(scored) == 6 and {r.version for r in newer.rows} == {2}
 
 
 def test_frames_of_the_first_cases_are_kept(tmp_path):
@@ -151,6 +171,133 @@ def test_failures_can_be_tried_again(tmp_path):
     well = measured(folder, model, [CHANGE], settings=replace(SETTINGS, retry_failed=True))
     assert {r.status for r in well.rows} == {"scored"}
     assert well.digest() == measured(tmp_path / "n", model, [CHANGE]).digest()
+
+
+class Crashing(Dim):
+    """Runs out of memory when it is asked to do nothing, in some places."""
+
+    crashes = True
+    limit = np.median([toy_case(s).query.history[-1].rgb.mean() for s in toy_specs()])
+
+    def one(self, query):
+        if self.crashes and "stop" in query.plan.names and query.history[-1].rgb.mean() > self.limit:
+            raise RuntimeError("CUDA out of memory")
+        return super().one(query)
+
+
+def test_a_twin_that_fails_counts_as_the_worst_and_is_tried_again(tmp_path):
+    model, folder = Crashing(), tmp_path / "m"
+
+    def together(clips):
+        """How far all plans lead away from doing nothing."""
+        return float(np.mean([EFFECT.compute(c) for c in clips]))
+
+    twinned = toy_metric(together, "interaction", ("twin",), over="set")
+    found = measured(folder, model, [ERROR, EFFECT, twinned])
+    statuses = [r.status for r in found.of(EFFECT.name)]
+    assert set(statuses) == {"scored", "failed"}
+    assert "CUDA" in found.of(EFFECT.name)[statuses.index("failed")].error
+    assert {r.status for r in found.of(ERROR.name)} == {"scored", "nothing"}  # the plan itself went well
+    assert [r.status for r in found.of(twinned.name)] == ["failed"]
+    # A failure is remembered as what it is also by metrics that come later, from frames that were kept.
+    keeping = replace(SETTINGS, keep=-1)
+    measured(tmp_path / "k", model, [ERROR, EFFECT], settings=keeping)
+    later = measured(tmp_path / "k", model, [ERROR, EFFECT, replace(EFFECT, name="later")], settings=keeping)
+    assert [r.status for r in later.of("later")] == statuses
+    model.crashes = False
+    well = measured(folder, model, [ERROR, EFFECT, twinned], settings=replace(SETTINGS, retry_failed=True))
+    assert {r.status for r in well.of(EFFECT.name)} == {"scored"} == {r.status for r in well.of(twinned.name)}
+    assert well.digest() == measured(tmp_path / "n", model, [ERROR, EFFECT, twinned]).digest()
+
+
+def test_scores_of_another_twin_are_not_gone_on_with(tmp_path):
+    model, folder = Dim(), tmp_path / "m"
+    before = by(measured(folder, model, [ERROR, EFFECT]), EFFECT)
+    nothing = model.one
+
+    def brighter(query):
+        rollout = nothing(query)
+        if "stop" not in query.plan.names:
+            return rollout
+        return Rollout(tuple(Observation(255 - f.rgb) for f in rollout.frames))
+
+    model.one = brighter
+    after = measured(folder, model, [ERROR, EFFECT, CHANGE, replace(EFFECT, name="other")])
+    assert {c: r.value for c, r in by(after, EFFECT).items()} == {
+        c: r.value for c, r in by(after, replace(EFFECT, name="other")).items()
+    }
+    # All but the first case, whose frames were kept, were asked again.
+    assert sum(by(after, EFFECT)[c].value != before[c].value for c in before) == 5
+    # Who asks for no twin takes nothing from what is known of it.
+    less = measured(folder, model, [ERROR, CHANGE, DEEP])
+    assert less.complete
+    again = measured(folder, model, [ERROR, EFFECT])
+    assert by(again, EFFECT) == by(after, EFFECT)
+
+
+def test_cases_that_another_version_built_are_other_cases(tmp_path, monkeypatch):
+    first = measured(tmp_path / "a", metrics=[ERROR])
+    assert first.header.case_versions == {"walk": VERSIONS["walk"]}
+    monkeypatch.setitem(VERSIONS, "walk", VERSIONS["walk"] + 1)
+    with pytest.raises(RunFolderError, match="differs in case_versions"):
+        measured(tmp_path / "a", metrics=[ERROR])
+    assert measured(tmp_path / "b", metrics=[ERROR]).header.cases_hash != first.header.cases_hash
+    assert set(VERSIONS) == set(KINDS)
+
+
+def test_scores_by_other_weights_are_other_scores(tmp_path, monkeypatch):
+    file, tries = tmp_path / "weights", []
+    monkeypatch.setitem(FILES, "toy", lambda: [file])
+
+    def weighed(clip):
+        """Gives what its file says."""
+        tries.append(1)
+        return float(file.read_text())
+
+    metric = toy_metric(weighed, weights="toy")
+    folder = tmp_path / "m"
+    with pytest.raises(InputError, match=r"'toy-weighed' cannot be measured: .* cannot be read"):
+        measured(folder, metrics=[ERROR, metric])
+    assert not folder.exists()
+    for content, times in (("1", 6), ("1", 6), ("2", 12)):
+        file.write_text(content)
+        found = measured(folder, metrics=[ERROR, metric])
+        assert {r.value for r in found.of("toy-weighed")} == {float(content)} and len(tries) == times
+    infos = {m.name: m.weights for m in found.header.infos()}
+    assert len(infos["toy-weighed"]) == 32 and infos["toy-error"] == ""
+
+
+def test_all_shipped_weights_are_known_by_their_content(monkeypatch):
+    for variable in ("WORLDLOOP_LPIPS_BACKBONE", "WORLDLOOP_FID_INCEPTION", "WORLDLOOP_FVD_I3D"):
+        monkeypatch.delenv(variable, raising=False)
+    metrics = load_metrics()
+    for metric in metrics.values():
+        assert not metric.weights or metric.weights in FILES
+        if metric.optional:
+            with pytest.raises(InputError, match=f"'{metric.name}' cannot be measured: .*WORLDLOOP_"):
+                check_weights([metric])
+    found = check_weights([m for m in metrics.values() if not m.optional])
+    known = {n for n, digest in found.items() if digest}
+    assert known == {n for n, m in metrics.items() if m.weights and not m.optional} | set(REFERENCES)
+    assert found["mscn_naturalness"] == found["start_end_contrast"] != found["st_lpips"]
+
+
+def test_metrics_that_read_fitted_numbers_say_so(monkeypatch):
+    def closed():
+        raise InputError("closed")
+
+    monkeypatch.setattr(mscn, "shipped_reference", closed)
+    random = np.random.default_rng(0)
+    frames = random.integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
+    clip = Clip(frames=frames, start=frames[0], truth=frames, hfov_deg=90.0)
+    reading = set()
+    for metric in load_metrics().values():
+        if metric.over == "clip" and not metric.weights and metric.applies(clip):
+            try:
+                metric.score(clip)
+            except InputError as error:
+                reading |= {metric.name} if str(error) == "closed" else set()
+    assert reading == set(REFERENCES)
 
 
 def test_what_cannot_be_measured_is_refused(tmp_path):

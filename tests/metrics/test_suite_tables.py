@@ -116,7 +116,9 @@ def test_what_is_called_like_a_baseline_is_none(tmp_path):
     measure(beside[:1], specs, [TOYS[1]], settings)
     assert read_scores(tmp_path / "out" / "frozen").header.baseline
     measure([(ModelSubject(MODELS.create("shuffled")), tmp_path / "s")], specs, [TOYS[0]], settings)
-    measure([], specs, [TOYS[0]], settings, baselines=[(ModelSubject(MODELS.create("shuffled")), tmp_path / "s")])
+    measure(
+        [], specs, [TOYS[0]], settings, baselines=[(ModelSubject(MODELS.create("shuffled")), tmp_path / "s")]
+    )
     assert read_scores(tmp_path / "s").header.baseline and read_scores(tmp_path / "s").complete
 
 

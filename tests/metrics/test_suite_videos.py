@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from worldloop.core import InputError, RunFolderError
+from worldloop.core import InputError, MissingExtraError
 from worldloop.engine.measure import MeasureSettings, measure
 from worldloop.engine.measure.videos import (
     BareVideos,
@@ -19,8 +19,9 @@ from worldloop.engine.measure.videos import (
 )
 from worldloop.models import mp4
 from worldloop.runs.scores import read_scores
+from worldloop.view.metric_table import metric_tables
 
-from toy_metrics import TOYS, toy_case, toy_specs
+from toy_metrics import TOYS, toy_case, toy_metric, toy_specs
 
 SPECS = toy_specs(6)
 SETTINGS = MeasureSettings(build=toy_case)
@@ -56,11 +57,75 @@ def test_each_video_is_scored_or_fails_with_a_reason(folder, tmp_path):
     assert "has 3 frames of 8 x 8, not 5 of 8 x 8" in rows[2].error and "--resample" in rows[2].error
     assert "cannot be read" in rows[3].error and "there is no video" in rows[4].error
     effect = scores.of("toy-effect")
-    assert [r.status for r in effect[:2]] == ["scored", "unfit"] and "doing nothing" in effect[1].error
-    # Other videos under the same name are another measurement.
-    np.save(folder / f"{SPECS[5].id}.npy", toy_case(SPECS[5]).truth.frames)
-    with pytest.raises(RunFolderError, match=r"spec\.videos"):
-        measure([(VideoFolder(folder, SPECS), tmp_path / "out")], SPECS, TOYS[:3], SETTINGS)
+    assert [r.status for r in effect[:2]] == ["scored", "failed"] and "doing nothing" in effect[1].error
+
+
+def scored(folder, out, metrics=TOYS[:3]):
+    measure([(VideoFolder(folder, SPECS), out)], SPECS, metrics, SETTINGS)
+    found = read_scores(out)
+    assert found.complete
+    return {name: [r.status for r in found.of(f"toy-{name}")] for name in ("error", "effect", "spread")}
+
+
+def test_a_folder_of_good_twins_alone_wins_nothing(tmp_path):
+    place = tmp_path / "made"
+    place.mkdir()
+    for spec in SPECS:
+        np.save(place / f"{spec.id}.npy", toy_case(spec).truth.frames)
+    # None was asked to do nothing: the metrics that compare with it say nothing of these videos.
+    assert scored(place, tmp_path / "a")["effect"] == ["unfit"] * 6
+    (table,) = metric_tables([read_scores(tmp_path / "a")])
+    words = "made: 6 cases cannot be asked (toy-effect): no video of this folder shows doing nothing (CASE.twin.mp4)"
+    assert words in table.notes
+    # One twin is there: those that are not, or are none, are failures.
+    np.save(place / f"{SPECS[0].id}.twin.npy", np.repeat(toy_case(SPECS[0]).truth.frames[:1], 5, axis=0))
+    (place / f"{SPECS[1].id}.twin.npy").write_bytes(b"no video at all")
+    assert scored(place, tmp_path / "a")["effect"] == ["scored"] + ["failed"] * 5
+    (table,) = metric_tables([read_scores(tmp_path / "a")])
+    cell = next(x for x in table.lines if x.info.name == "toy-effect").cells[0]
+    (value,) = [r.value for r in read_scores(tmp_path / "a").of("toy-effect") if r.value is not None]
+    assert cell.coverage == "1/6" and cell.mean.value == pytest.approx(value / 6)
+
+
+def test_videos_can_be_added_and_exchanged(tmp_path):
+    place, out, tries = tmp_path / "made", tmp_path / "out", []
+    place.mkdir()
+    for spec in SPECS[:5]:
+        np.save(place / f"{spec.id}.npy", toy_case(spec).truth.frames // 2)
+
+    def error(clip):
+        """How far from the truth."""
+        tries.append(1)
+        return float(np.abs(clip.frames.astype(float) - clip.truth).mean())
+
+    metrics = [toy_metric(error), TOYS[5]]
+    first = scored(place, out, metrics)
+    assert first["error"] == ["scored"] * 5 + ["failed"] and first["spread"] == ["failed"] and len(tries) == 5
+    np.save(place / f"{SPECS[5].id}.npy", toy_case(SPECS[5]).truth.frames // 2)
+    both = scored(place, out, metrics)
+    assert both["error"] == ["scored"] * 6 and both["spread"] == ["scored"] and len(tries) == 6
+    before = read_scores(out)
+    np.save(place / f"{SPECS[0].id}.npy", toy_case(SPECS[0]).truth.frames)
+    scored(place, out, metrics)
+    after = read_scores(out)
+    assert len(tries) == 7 and after.of("toy-error")[0].value == 0 and before.of("toy-error")[0].value > 0
+    # The set is scored anew, because one of its clips is another.
+    assert after.of("toy-spread")[0].value != before.of("toy-spread")[0].value
+    fresh = tmp_path / "fresh"
+    scored(place, fresh, metrics)
+    assert after.digest() == read_scores(fresh).digest()
+
+
+def test_what_is_not_installed_is_no_fault_of_a_video(tmp_path, monkeypatch):
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / f"{SPECS[0].id}.mp4").write_bytes(b"some video")
+
+    def absent():
+        raise MissingExtraError("pictures as mp4", "video")
+
+    monkeypatch.setattr(mp4, "load_av", absent)
+    with pytest.raises(MissingExtraError):
+        scored(tmp_path / "made", tmp_path / "out")
 
 
 def test_videos_are_resampled_only_when_told(folder, tmp_path):
@@ -86,9 +151,16 @@ def test_a_start_picture_is_dropped_only_when_told():
 
 def test_pictures_are_not_stretched():
     frames = np.zeros((5, 480, 832, 3), np.uint8)
-    with pytest.raises(InputError, match=r"1.73 times as wide as high.* cut them to 128:128 around the middle"):
+    with pytest.raises(
+        InputError, match=r"1.73 times as wide as high.* cut them to 128:128 around the middle"
+    ):
         fitted(frames, (5, 128, 128, 3), True)
-    assert fitted(frames, (5, 90, 160, 3), True).shape == (5, 90, 160, 3)  # 16:9, but for rounding to whole blocks
+    assert fitted(frames, (5, 90, 160, 3), True).shape == (
+        5,
+        90,
+        160,
+        3,
+    )  # 16:9, but for rounding to whole blocks
 
 
 def test_bare_videos_are_scored_by_what_needs_frames_alone(folder, tmp_path):

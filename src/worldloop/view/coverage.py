@@ -123,7 +123,9 @@ def coverage(scores: Sequence[Scores], runs: Sequence[tuple[RunHeader, int]] = (
             continue
         if not found.complete:
             done, wanted = len(found.rows), rows_wanted(found.header)
-            unfinished.append(f"{found.header.name} is unfinished: {done} of {wanted} scores in {found.folder}")
+            unfinished.append(
+                f"{found.header.name} is unfinished: {done} of {wanted} scores in {found.folder}"
+            )
         rows = {(r.case, r.metric): r for r in found.rows}
         for case, kind, domain, info in _asked(found.header):
             row = rows.get((case, info.name))
@@ -135,7 +137,9 @@ def coverage(scores: Sequence[Scores], runs: Sequence[tuple[RunHeader, int]] = (
                 elsewhere[f"{what} belong to no axis here"] = None
                 continue
             if info.group == "long" and kind not in LONG_KINDS:
-                elsewhere[f"metrics of long on cases of {kind}, which are short, belong to no axis here"] = None
+                elsewhere[f"metrics of long on cases of {kind}, which are short, belong to no axis here"] = (
+                    None
+                )
                 continue
             cell = cells[axis][domain]
             cell.wanted += 1
@@ -202,7 +206,11 @@ def to_rich(found: Coverage) -> RenderableType:
         others.add_column(heading)
     for p in PUBLISHED:
         others.add_row(p.suite, *("✓" if a in p.axes else "–" for a in AXES), ", ".join(p.domains))
-    notes = [*NOTES, *(f"{e}." for e in (*found.unfinished, *found.elsewhere)), f"Source of the second table: {SOURCE}."]
+    notes = [
+        *NOTES,
+        *(f"{e}." for e in (*found.unfinished, *found.elsewhere)),
+        f"Source of the second table: {SOURCE}.",
+    ]
     return Group(own, others, *(Text(printable(n), style="dim") for n in notes))
 
 
@@ -215,5 +223,9 @@ def to_markdown(found: Coverage) -> str:
     for p in PUBLISHED:
         marks = " | ".join("✓" if a in p.axes else "–" for a in AXES)
         lines.append(f"| {p.suite} | {marks} | {', '.join(p.domains)} |")
-    notes = [*NOTES, *(f"{e}." for e in (*found.unfinished, *found.elsewhere)), f"Source of the second table: {SOURCE}."]
+    notes = [
+        *NOTES,
+        *(f"{e}." for e in (*found.unfinished, *found.elsewhere)),
+        f"Source of the second table: {SOURCE}.",
+    ]
     return "\n".join([*lines, "", *(f"- {escape(n)}" for n in notes)]) + "\n"

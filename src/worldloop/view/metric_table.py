@@ -128,8 +128,8 @@ def _table(scores: Sequence[Scores], confidence: float) -> MetricTable:
         for info in found.header.infos():
             if infos.setdefault(info.name, info) != info:
                 raise InputError(
-                    f"{found.folder} and another folder were measured by different versions of {info.name!r}; give the "
-                    "command that measured them again"
+                    f"{found.folder} and another folder were measured by different versions or weights of {info.name!r}; give "
+                    "the command that measured them again"
                 )
     references = {s.header.name: s for s in scores if s.header.name in REFERENCES and s.header.baseline}
     lines = [

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from worldloop.core import InputError, RunFolderError
+from worldloop.core import InputError
 from worldloop.core.threads import available_cpus
-from worldloop.engine.measure.score import Score, clip_key, reduced, score_case, score_clip
 from worldloop.engine.measure.subject import Answer, Subject
+from worldloop.engine.measure.weights import check_weights
+from worldloop.engine.measure.work import Work
 from worldloop.engine.run import git_revision, versions
-from worldloop.metrics.cases import Case, CaseSpec, build_case
-from worldloop.metrics.clip import Clip
+from worldloop.metrics.cases import VERSIONS, Case, CaseSpec, build_case
 from worldloop.metrics.metric import Metric
-from worldloop.runs.scores import CaseEntry, MetricInfo, ScoreHeader, ScoreWriter, SetId
+from worldloop.runs.scores import CaseEntry, MetricInfo, ScoreHeader, ScoreWriter
 
-log = logging.getLogger(__name__)
 BASELINES = ("frozen", "shuffled", "oracle")
 """Measured beside whatever is asked for. To copy the last frame is `frozen`: a model that goes on from its own frames has no
 other last frame than the first one."""
@@ -80,11 +76,16 @@ def measure(
     for subject, _, _ in every:
         subject.check_scenes({s.scene for s in specs})
     with ExitStack() as stack:
-        works = []
+        works, weights = [], check_weights(metrics)
         for subject, folder, baseline in every:
-            header = _header(subject, specs, metrics, settings, baseline, given or {})
-            writer = stack.enter_context(ScoreWriter.open(folder, header, retry_failed=settings.retry_failed))
-            works.append(_Work(subject, writer, specs, metrics, settings.keep))
+            header = _header(
+                subject, specs, [info(m, weights[m.name]) for m in metrics], settings, baseline, given or {}
+            )
+            sources = {s.id: subject.source(s.id) for s in specs}
+            opened = ScoreWriter.open(folder, header, retry_failed=settings.retry_failed, sources=sources)
+            works.append(
+                Work(subject, stack.enter_context(opened), specs, metrics, settings.keep, weights, sources)
+            )
         with ThreadPoolExecutor(settings.workers or available_cpus(), "worldloop-measure") as pool:
             try:
                 _through(works, specs, settings, pool, progress)
@@ -99,7 +100,7 @@ def measure(
 def _header(
     subject: Subject,
     specs: Sequence[CaseSpec],
-    metrics: Sequence[Metric],
+    metrics: Sequence[MetricInfo],
     settings: MeasureSettings,
     baseline: bool,
     given: Mapping[str, Any],
@@ -107,160 +108,38 @@ def _header(
     return ScoreHeader(
         spec=subject.identity(),
         cases=tuple({"id": s.id, **s.to_dict()} for s in specs),
-        metrics=tuple(info(m).to_dict() for m in metrics),
+        metrics=tuple(m.to_dict() for m in metrics),
         suite=settings.suite,
         arguments_given=json.loads(json.dumps(dict(given))),
         versions=dict(versions()),
         git_revision=git_revision(),
         baseline=baseline,
+        case_versions={k: VERSIONS[k] for k in sorted({s.kind for s in specs}) if k in VERSIONS},
         **subject.about(),
     )
 
 
-def info(metric: Metric) -> MetricInfo:
-    """What a table must know of a metric."""
+def info(metric: Metric, weights: str) -> MetricInfo:
+    """What a table must know of a metric that reads weights of this hash."""
     low, high = (v if math.isfinite(v) else None for v in (metric.low, metric.high))
     m = metric
     return MetricInfo(
-        m.name, m.version, m.group, m.summary, m.unit, m.better, low, high, float(m.worst), m.over
+        m.name, m.version, m.group, m.summary, m.unit, m.better, low, high, float(m.worst), m.over, weights
     )
-
-
-@dataclass(eq=False)
-class _Work:
-    """One subject with its folder."""
-
-    subject: Subject
-    writer: ScoreWriter
-    specs: Sequence[CaseSpec]
-    metrics: Sequence[Metric]
-    keep: int
-    clips: dict[SetId, dict[int, Clip]] = field(default_factory=dict)
-    """Of the sets that are still to be scored, by place in the list."""
-
-    def __post_init__(self) -> None:
-        self.alone = [m for m in self.metrics if m.over == "clip"]
-        self.together = [m for m in self.metrics if m.over == "set"]
-        self.twins = any("twin" in m.needs for m in self.metrics)
-        self.sets = {s for s in self.writer.header.sets() if self.missing(s.id, self.together)}
-
-    def missing(self, case: str, metrics: Sequence[Metric]) -> list[Metric]:
-        """The metrics that have no score of their present version yet."""
-        entry = self.writer.entries.get(case)
-        return [m for m in metrics if entry is None or not entry.has(m.name, m.version)]
-
-    def wants(self, i: int) -> bool:
-        """Whether the clip of a case is needed."""
-        spec = self.specs[i]
-        return (
-            bool(self.missing(spec.id, self.alone))
-            or _set_of(spec) in self.sets
-            or spec.id not in self.writer.entries
-        )
-
-    def answer(self, cases: Sequence[tuple[int, Case]]) -> list[Answer]:
-        """From the frames that were kept, else from the subject."""
-        known = {i: self._kept(i, case) for i, case in cases}
-        asked = iter(self.subject.ask([case for i, case in cases if known[i] is None], self.twins))
-        return [known[i] or next(asked) for i, _ in cases]
-
-    def _kept(self, i: int, case: Case) -> Answer | None:
-        entry = self.writer.entries.get(self.specs[i].id)
-        if entry is None or entry.status != "asked" or not entry.frames:
-            return None
-        try:
-            frames, twin = (
-                np.stack([self.writer.frames.get(k) for k in keys]) if keys else None
-                for keys in (entry.frames, entry.twin)
-            )
-        except RunFolderError as error:
-            log.warning("%s; the model is asked again", error)
-            return None
-        if self.twins and case.twin is not None and twin is None and not entry.reason:
-            return None  # the twin was not asked for before
-        answer = Answer("asked", frames, twin, entry.reason, entry.seconds)
-        return answer if clip_key(case, answer) == entry.clip else None
-
-    def score(self, i: int, case: Case, answer: Answer) -> CaseEntry:
-        """The new entry of a case: old scores of the same clip stay. Runs in a thread; writes nothing but frames."""
-        spec, old = self.specs[i], self.writer.entries.get(self.specs[i].id)
-        key = clip_key(case, answer) if answer.frames is not None else ""
-        same = old is not None and old.clip == key and old.status == answer.status == "asked"
-        before: dict[str, Score] = dict(old.scores) if old is not None and same else {}
-        todo = self.missing(spec.id, self.alone) if same else self.alone
-        frames, twin = (
-            self.writer.put_frames(a) if a is not None and self._keeps(i) else ()
-            for a in (answer.frames, answer.twin)
-        )
-        return CaseEntry(
-            spec.id,
-            i,
-            spec.domain,
-            spec.kind,
-            spec.scene,
-            answer.status,
-            answer.reason,
-            key,
-            old.seconds if old is not None and same else answer.seconds,
-            frames,
-            twin,
-            before | score_case(case, answer, todo),
-        )
-
-    def _keeps(self, i: int) -> bool:
-        number = sum(s.kind == self.specs[i].kind for s in self.specs[:i])
-        return self.keep < 0 or number < self.keep
-
-    def write(self, entry: CaseEntry, case: Case, answer: Answer) -> None:
-        """Put an entry down, unless it says nothing new; hold on to the clip where its set is still to be scored."""
-        old = self.writer.entries.get(entry.case)
-        if old is None or old.to_dict() != entry.to_dict():
-            self.writer.write(entry)
-        group = _set_of(self.specs[entry.index])
-        if group in self.sets and answer.frames is not None:
-            clip = reduced(case.clip(answer.frames, answer.twin), self.together)
-            self.clips.setdefault(group, {})[entry.index] = clip
-
-    def score_sets(self) -> None:
-        """Score what is scored over sets of cases: those to which a metric applies. One clip that failed fails its set."""
-        for group in [s for s in self.writer.header.sets() if s in self.sets]:
-            members = [self.writer.entries[s.id] for s in self.specs if _set_of(s) == group]
-            clips = [clip for _, clip in sorted(self.clips.get(group, {}).items())]
-            old = self.writer.entries.get(group.id)
-            scores: dict[str, Score] = {} if old is None else dict(old.scores)
-            for metric in self.missing(group.id, self.together):
-                scores[metric.name] = _set_score(metric, clips, members)
-            where = (len(self.specs) + self.writer.header.sets().index(group), group.domain, group.kind)
-            self.writer.write(CaseEntry(group.id, *where, "", "asked", scores=scores))
-
-
-def _set_score(metric: Metric, clips: Sequence[Clip], members: Sequence[CaseEntry]) -> Score:
-    for status in ("failed", "unfit"):
-        bad = [e for e in members if e.status == status]
-        if bad:
-            words = f"{len(bad)} of {len(members)} clips: {bad[0].reason}"
-            return [metric.version, status, None, words[:1000]]
-    if not all(metric.applies(c) for c in clips):
-        return [metric.version, "lacking", None, ""]
-    return score_clip(metric, clips)
-
-
-def _set_of(spec: CaseSpec) -> SetId:
-    return SetId(spec.domain, spec.kind)
 
 
 @dataclass(frozen=True, eq=False)
 class _Pending:
     """A clip that is being scored."""
 
-    work: _Work
+    work: Work
     case: Case
     answer: Answer
     entry: Future[CaseEntry]
 
 
 def _through(
-    works: Sequence[_Work],
+    works: Sequence[Work],
     specs: Sequence[CaseSpec],
     settings: MeasureSettings,
     pool: ThreadPoolExecutor,

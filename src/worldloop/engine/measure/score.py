@@ -31,8 +31,9 @@ def score_case(case: Case, answer: Answer, metrics: Sequence[Metric]) -> dict[st
         if metric.applies(clip):
             found[metric.name] = score_clip(metric, clip)
         else:
-            reason = answer.reason or "it cannot be had from this model"
-            found[metric.name] = _without(metric, case.truth.knows, "unfit", reason)
+            status = "unfit" if answer.twin_status == "unfit" else "failed"
+            reason = answer.reason or "there is no answer to doing nothing"
+            found[metric.name] = _without(metric, case.truth.knows, status, reason)
     return found
 
 
@@ -67,12 +68,21 @@ def reduced(clip: Clip, metrics: Sequence[Metric]) -> Clip:
 
 
 def clip_key(case: Case, answer: Answer) -> str:
-    """32 hex digits over everything that a metric may read of the case, and over the frames that answer it."""
+    """32 hex digits over everything that a metric may read of the case, and over the frames that answer it, but for the twin."""
     digest = hashlib.blake2b(case.spec.id.encode(), digest_size=16)
     for f in fields(case.truth):
         if f.name != "kept":
             _add(digest, f.name, getattr(case.truth, f.name))
     _add(digest, "imagined", answer.frames)
+    return digest.hexdigest()
+
+
+def twin_key(answer: Answer) -> str:
+    """32 hex digits over the frames that answer to doing nothing; empty where there are none."""
+    if answer.twin is None:
+        return ""
+    digest = hashlib.blake2b(digest_size=16)
+    _add(digest, "twin", answer.twin)
     return digest.hexdigest()
 
 

@@ -41,6 +41,8 @@ class Answer:
     """Why there are no frames, or no twin."""
     seconds: float = 0.0
     """Model time."""
+    twin_status: str = ""
+    """What became of doing nothing, as `status`; empty where the case has no such plan or it was not asked for."""
 
 
 class Subject(Protocol):
@@ -61,6 +63,10 @@ class Subject(Protocol):
 
     def check_scenes(self, scenes: set[str]) -> None:
         """SplitError when it was made from some of these."""
+        ...
+
+    def source(self, case: str) -> str:
+        """Hash of what the answer to the case of this id is read from; empty where answers depend on `identity` alone."""
         ...
 
     def ask(self, cases: Sequence[Case], twins: bool = True) -> list[Answer]:
@@ -100,6 +106,10 @@ class ModelSubject:
             raise SplitError(
                 f"model {self.name!r} was trained on {len(overlap)} of these scenes, such as {overlap[0]!r}"
             )
+
+    def source(self, case: str) -> str:
+        """A model is known by its identity."""
+        return ""
 
     def ask(self, cases: Sequence[Case], twins: bool = True) -> list[Answer]:
         """Plans go in together, then twins; where a call fails, its questions are asked one by one, so that only the guilty fail."""
@@ -158,13 +168,19 @@ def _query(case: Case, plan: Plan) -> Query:
 
 def _answer(plan: Imagined | Exception, twin: Imagined | Exception | None) -> Answer:
     if isinstance(plan, Exception):
-        status = "unfit" if isinstance(plan, UnaskableError) else "failed"
-        return Answer(status, reason=said(plan))
+        return Answer(_blamed(plan), reason=said(plan))
     frames, seconds = np.stack([f.rgb for f in plan.frames]), plan.seconds
     if isinstance(twin, Imagined):
         still = np.stack([f.rgb for f in twin.frames])
-        return Answer("asked", frames, still, seconds=seconds + twin.seconds)
-    return Answer("asked", frames, None, "" if twin is None else said(twin), seconds)
+        return Answer("asked", frames, still, seconds=seconds + twin.seconds, twin_status="asked")
+    if twin is None:
+        return Answer("asked", frames, seconds=seconds)
+    return Answer("asked", frames, None, said(twin), seconds, _blamed(twin))
+
+
+def _blamed(error: Exception) -> str:
+    """`unfit` for what the model says it cannot be asked, and nothing else."""
+    return "unfit" if isinstance(error, UnaskableError) else "failed"
 
 
 def said(error: Exception) -> str:

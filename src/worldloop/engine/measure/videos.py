@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from worldloop.actions import NAVIGATION
-from worldloop.core import InputError, Observation, Query, WorldloopError
+from worldloop.core import InputError, MissingExtraError, Observation, Query, WorldloopError
 from worldloop.engine.measure.subject import Answer, said
 from worldloop.metrics.cases import Case, CaseSpec
 from worldloop.metrics.clip import Clip
@@ -48,6 +48,8 @@ class VideoFolder:
         ids = {c.id for c in cases}
         self.unknown = sorted(n for n in self.found if n not in ids and n.removesuffix(TWIN) not in ids)
         """Names of files that belong to no case."""
+        self.twins = any(i + TWIN in self.found for i in ids)
+        """Whether doing nothing was filmed for any case. If so, a missing twin is a failure as any missing video is."""
         if not ids & set(self.found):
             raise InputError(
                 f"{folder} has no video of these cases; videos are called after them, such as {min(ids)}.mp4 (see "
@@ -55,13 +57,8 @@ class VideoFolder:
             )
 
     def identity(self) -> dict[str, Any]:
-        """The name, and how videos are brought to their case."""
-        return {
-            "model": self.name,
-            "videos": _digest(self.folder, self.found),
-            "resample": self.resample,
-            "has_start": self.has_start,
-        }
+        """The name, and how videos are brought to their case; what is in them is noted with each case."""
+        return {"model": self.name, "resample": self.resample, "has_start": self.has_start}
 
     def about(self) -> dict[str, Any]:
         """Nothing is known of who made them."""
@@ -69,6 +66,14 @@ class VideoFolder:
 
     def check_scenes(self, scenes: set[str]) -> None:
         """Nobody knows what they were made from."""
+
+    def source(self, case: str) -> str:
+        """Of the video of a case and of that of doing nothing: one that is added or exchanged later is scored then."""
+        digest = hashlib.blake2b(digest_size=16)
+        for name in (case, case + TWIN):
+            digest.update(f"{name}:{_digest(self.found[name]) if name in self.found else ''}".encode())
+        digest.update(f"twins:{self.twins}".encode())
+        return digest.hexdigest()
 
     def ask(self, cases: Sequence[Case], twins: bool = True) -> list[Answer]:
         """The frames in the files; a missing, undecodable or unfitting video is a failure."""
@@ -78,22 +83,27 @@ class VideoFolder:
         name, shape = case.spec.id, case.truth.frames.shape
         if name not in self.found:
             return Answer("failed", reason=f"there is no video {name}.mp4, .npy or folder of .png")
-        try:
-            frames = self._fitted(name, shape)
-        except WorldloopError as error:
-            return Answer("failed", reason=f"{self.found[name].name}: {said(error)}")
-        twin, reason = None, ""
-        if twins and case.twin is not None:
-            try:
-                if name + TWIN not in self.found:
-                    raise InputError(f"there is no video {name}{TWIN} of doing nothing")
-                twin = self._fitted(name + TWIN, shape)
-            except WorldloopError as error:
-                reason = said(error)
-        return Answer("asked", frames, twin, reason)
+        frames, reason = self._read(name, shape)
+        if frames is None or not twins or case.twin is None:
+            return Answer("failed" if frames is None else "asked", frames, reason=reason)
+        if name + TWIN in self.found:
+            twin, reason = self._read(name + TWIN, shape)
+            return Answer("asked", frames, twin, reason, twin_status="failed" if twin is None else "asked")
+        if self.twins:
+            reason = f"there is no video {name}{TWIN} of doing nothing"
+            return Answer("asked", frames, reason=reason, twin_status="failed")
+        reason = "no video of this folder shows doing nothing (CASE.twin.mp4)"
+        return Answer("asked", frames, reason=reason, twin_status="unfit")
 
-    def _fitted(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        return fitted(read_video(self.found[name]), shape, self.resample, self.has_start)
+    def _read(self, name: str, shape: tuple[int, ...] | None = None) -> tuple[np.ndarray | None, str]:
+        """The frames of a video, brought to a shape if there is one; or None, and why there are none."""
+        try:
+            frames = read_video(self.found[name])
+            return (frames if shape is None else fitted(frames, shape, self.resample, self.has_start)), ""
+        except MissingExtraError:
+            raise  # what is not installed is no fault of the video
+        except WorldloopError as error:
+            return None, f"{self.found[name].name}: {said(error)}"
 
 
 class BareVideos(VideoFolder):
@@ -103,11 +113,8 @@ class BareVideos(VideoFolder):
         super().__init__(folder, bare_cases(folder))
 
     def _one(self, case: Case, twins: bool) -> Answer:
-        path = self.found[case.spec.script]
-        try:
-            return Answer("asked", read_video(path))
-        except WorldloopError as error:
-            return Answer("failed", reason=f"{path.name}: {said(error)}")
+        frames, reason = self._read(case.spec.script)
+        return Answer("failed" if frames is None else "asked", frames, reason=reason)
 
 
 def bare_cases(folder: str | Path) -> list[CaseSpec]:
@@ -262,12 +269,14 @@ def _array(path: Path) -> np.ndarray:
     return frames
 
 
-def _digest(folder: Path, found: dict[str, Path]) -> str:
-    """32 hex digits over names, sizes and content, so that scores of other videos are not gone on with."""
+def _digest(path: Path) -> str:
+    """32 hex digits over a video's files, by name and content."""
     digest = hashlib.blake2b(digest_size=16)
-    for name, path in sorted(found.items()):
+    try:
         for file in sorted(path.glob("*.png")) if path.is_dir() else [path]:
-            digest.update(f"{name}/{file.name}/{file.stat().st_size}".encode())
+            digest.update(f"{file.name}/{file.stat().st_size}".encode())
             with file.open("rb") as data:
                 digest.update(hashlib.file_digest(data, lambda: hashlib.blake2b(digest_size=16)).digest())
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
     return digest.hexdigest()

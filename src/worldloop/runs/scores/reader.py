@@ -119,7 +119,7 @@ def rows_of(header: ScoreHeader, entries: Mapping[str, CaseEntry]) -> list[Score
     ):
         entry = entries.get(case)
         if entry is not None:
-            found += [entry.row(m.name) for m in metrics if entry.has(m.name, m.version)]
+            found += [entry.row(m.name) for m in metrics if entry.has(m.name, m.version, m.weights)]
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -52,6 +53,10 @@ class MetricInfo(Checked):
     """What a failure counts as."""
     over: str
     """`clip` or `set`."""
+    weights: str = ""
+    """Hash of the files that it reads beside the clip; empty for none. With other weights it gives other scores."""
+
+    later: ClassVar[tuple[str, ...]] = ("weights",)
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,7 @@ class CaseEntry(Checked):
 
     finite: ClassVar[tuple[str, ...]] = ("seconds",)
     natural: ClassVar[tuple[str, ...]] = ("index", "seconds")
+    later: ClassVar[tuple[str, ...]] = ("source", "twin_status", "twin_clip")
 
     case: str
     index: int
@@ -102,9 +108,9 @@ class CaseEntry(Checked):
     status: str
     """One of `CASE_STATUSES`."""
     reason: str = ""
-    """Why it failed or is unfit."""
+    """Why it failed or is unfit, or why there is no twin."""
     clip: str = ""
-    """Key of the clip by content, truth included; empty where there is none."""
+    """Key of the clip by content, truth included; empty where there is none. Of a set: `members_key`."""
     seconds: float = 0.0
     """Model time."""
     frames: tuple[str, ...] = ()
@@ -112,21 +118,30 @@ class CaseEntry(Checked):
     twin: tuple[str, ...] = ()
     """Hashes of those that were imagined for doing nothing."""
     scores: dict[str, Any] = field(default_factory=dict)
-    """Metric -> [version, status, value, error]."""
+    """Metric -> [version, status, value, error, hash of its weights]; the last one is missing in older files."""
+    source: str = ""
+    """Hash of the files that the answer was read from; empty for a model."""
+    twin_status: str = ""
+    """One of `CASE_STATUSES` for the plan of doing nothing; empty where there is no such plan or it was not asked for."""
+    twin_clip: str = ""
+    """Key of the frames that were imagined for it; empty where there are none. Of a set whose scores read twins: `members_key`."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.status not in CASE_STATUSES:
             raise InputError(f"the status of a case is {', '.join(CASE_STATUSES)}, not {self.status!r}")
+        if self.twin_status not in ("", *CASE_STATUSES):
+            raise InputError(f"the status of a twin is {', '.join(CASE_STATUSES)}, not {self.twin_status!r}")
         for name, score in self.scores.items():
-            if not isinstance(score, list) or len(score) != 4:
+            if not isinstance(score, list) or len(score) not in (4, 5):
                 raise InputError(f"the score {name!r} is no list of version, status, value and error")
             if score[2] is not None and not (isinstance(score[2], float | int) and math.isfinite(score[2])):
                 raise InputError(f"the score {name!r} is no finite number")
 
-    def has(self, metric: str, version: int) -> bool:
-        """Whether there is a score of just this version."""
-        return metric in self.scores and self.scores[metric][0] == version
+    def has(self, metric: str, version: int, weights: str = "") -> bool:
+        """Whether there is a score of just this version with just these weights."""
+        score = self.scores.get(metric)
+        return score is not None and score[0] == version and "".join(score[4:]) == weights
 
     @property
     def failed(self) -> bool:
@@ -135,7 +150,7 @@ class CaseEntry(Checked):
 
     def row(self, metric: str) -> ScoreRow:
         """The row of one of its scores."""
-        version, status, value, error = self.scores[metric]
+        version, status, value, error, *_ = self.scores[metric]
         where = (self.case, self.index, self.domain, self.kind, self.scene)
         return ScoreRow(*where, metric, version, status, value, error, self.seconds)
 
@@ -159,6 +174,8 @@ class ScoreHeader(Checked):
     privileges: tuple[str, ...] = ()
     baseline: bool = False
     """Whether the model was measured for comparison only."""
+    case_versions: dict[str, Any] = field(default_factory=dict)
+    """Of each kind of case, what made it: scores of cases that another version built are other scores."""
     status: str = "running"
     """`running`, `complete` (every case and metric has a row) or `incomplete`."""
     started: str = ""
@@ -168,6 +185,8 @@ class ScoreHeader(Checked):
     resumed: tuple[dict[str, Any], ...] = ()
     """One entry for each later call that had something to do: `at`, `versions`, `git_revision`, `arguments_given`."""
     format_version: int = SCORES_VERSION
+
+    later: ClassVar[tuple[str, ...]] = ("case_versions",)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -209,6 +228,7 @@ class ScoreHeader(Checked):
         return {
             **{f"spec.{k}": v for k, v in self.spec.items()},
             "cases": list(self.cases),
+            "case_versions": self.case_versions,
             "weights_hash": self.weights_hash,
             "privileges": sorted(self.privileges),
         }
@@ -216,4 +236,11 @@ class ScoreHeader(Checked):
     @property
     def cases_hash(self) -> str:
         """16 hex digits; folders of equal ones can be compared."""
-        return hashlib.blake2b(canonical(list(self.cases)).encode(), digest_size=8).hexdigest()
+        listed = canonical([list(self.cases), self.case_versions])
+        return hashlib.blake2b(listed.encode(), digest_size=8).hexdigest()
+
+
+def members_key(members: Sequence[CaseEntry], twins: bool = False) -> str:
+    """32 hex digits over the answers of a set's cases, or over their twins: the scores of a set are those of just these clips."""
+    answers = [[e.case, e.twin_status, e.twin_clip] if twins else [e.case, e.status, e.clip] for e in members]
+    return hashlib.blake2b(canonical(answers).encode(), digest_size=16).hexdigest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from worldloop.runs.scores.reader import (
     rows_wanted,
     table_of,
 )
-from worldloop.runs.scores.schema import CaseEntry, ScoreHeader
+from worldloop.runs.scores.schema import CaseEntry, ScoreHeader, SetId, members_key
 from worldloop.runs.tables import write_table
 
 
@@ -43,11 +44,19 @@ class ScoreWriter:
         self._begun = time.monotonic()
 
     @classmethod
-    def open(cls, folder: str | Path, header: ScoreHeader, *, retry_failed: bool = False) -> ScoreWriter:
+    def open(
+        cls,
+        folder: str | Path,
+        header: ScoreHeader,
+        *,
+        retry_failed: bool = False,
+        sources: Mapping[str, str] | None = None,
+    ) -> ScoreWriter:
         """Create the folder, or go on where it stopped.
 
         The model and the list of cases must equal those in the folder; the metrics need not. With `retry_failed`, cases in
-        which something failed are forgotten, and so done again. RunFolderError when the folder holds something else, is being
+        which something failed are forgotten, and so done again. So are, always, cases whose answer came from other files than
+        those of `sources` (case -> hash), and sets of which a case has changed. RunFolderError when the folder holds something else, is being
         written by another process, or is damaged.
         """
         folder = Path(folder)
@@ -69,13 +78,20 @@ class ScoreWriter:
                 header = replace(header, status="running", started=now(), finished="")
                 _save(folder, header)
                 return cls(folder, header, lock, {}, 0)
-            return cls._resume(folder, header, lock, retry_failed)
+            return cls._resume(folder, header, lock, retry_failed, sources or {})
         except BaseException:
             lock.release()
             raise
 
     @classmethod
-    def _resume(cls, folder: Path, header: ScoreHeader, lock: FolderLock, retry_failed: bool) -> ScoreWriter:
+    def _resume(
+        cls,
+        folder: Path,
+        header: ScoreHeader,
+        lock: FolderLock,
+        retry_failed: bool,
+        sources: Mapping[str, str],
+    ) -> ScoreWriter:
         old = read_score_header(folder)
         if differing := _difference(old, header):
             raise RunFolderError(
@@ -83,7 +99,9 @@ class ScoreWriter:
                 "choose another folder with --out"
             )
         entries, size = read_entries(folder, old)
-        kept = {k: e for k, e in entries.items() if not (retry_failed and e.failed)}
+        kept = _still_true(old, entries, sources)
+        if retry_failed:
+            kept = _still_true(old, {k: e for k, e in kept.items() if not e.failed}, sources)
         if header.baseline and not old.baseline:
             # It stays one: the models beside it are compared with it, whatever it is measured for next.
             old = replace(old, baseline=True)
@@ -149,6 +167,22 @@ class ScoreWriter:
 
 def _save(folder: Path, header: ScoreHeader) -> None:
     replace_text(folder / SCORES_HEADER, json.dumps(header.to_dict(), indent=2) + "\n")
+
+
+def _still_true(
+    header: ScoreHeader, entries: Mapping[str, CaseEntry], sources: Mapping[str, str]
+) -> dict[str, CaseEntry]:
+    """The entries of cases whose files are the same, and of sets whose cases all are there and the same."""
+    cases = {str(c["id"]): SetId(c["domain"], c["kind"]).id for c in header.cases}
+    kept = {k: e for k, e in entries.items() if k in cases and e.source == sources.get(k, "")}
+    for group in dict.fromkeys(cases.values()):
+        members = [kept[c] for c, own in cases.items() if own == group and c in kept]
+        found = entries.get(group)
+        if found is None or found.clip != members_key(members):
+            continue
+        if found.twin_clip in ("", members_key(members, twins=True)):
+            kept[group] = found
+    return kept
 
 
 def _difference(old: ScoreHeader, new: ScoreHeader) -> list[str]:

@@ -79,14 +79,16 @@ class Given:
 
 
 def command(cases: Sequence[tuple[Case, Answer]], metrics: Sequence[Metric]) -> dict[str, float]:
-    """Rate of `measure` for one subject."""
+    """Rate of `measure` for one subject whose frames are not stored: of many cases, few are."""
     subject = Given({c.spec.id: a for c, a in cases})
     built = {c.spec: c for c, _ in cases}
     frames = sum(len(c.truth.frames) for c, _ in cases)
 
+    settings = MeasureSettings(keep=0, build=built.__getitem__)
+
     def once() -> None:
         with tempfile.TemporaryDirectory() as folder:
-            measure([(subject, Path(folder))], list(built), metrics, MeasureSettings(build=built.__getitem__))
+            measure([(subject, Path(folder))], list(built), metrics, settings)
 
     return timed(once, frames)
 

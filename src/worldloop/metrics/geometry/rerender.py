@@ -14,6 +14,7 @@ from worldloop.metrics.metric import metric
 from worldloop.metrics.shared.lifting import earlier_views, entries
 from worldloop.metrics.shared.likeness import MOST_PSNR, psnr, ssim_map
 from worldloop.metrics.shared.opencv import opencv
+from worldloop.metrics.shared.parts import by_step
 from worldloop.metrics.shared.perception import shared_perception
 
 LAG = 2
@@ -41,17 +42,22 @@ def rerendered(clip: Clip) -> list[View]:
 
 def _rerendered(clip: Clip) -> list[View]:
     earlier, maps, seen = earlier_views(clip, LAG)
-    cv2, views, drawn = opencv(), entries(clip), list[View]()
-    for t, (i, at, where) in enumerate(zip(earlier, maps, seen)):
-        if clip.counted[t] and where.mean() >= LEAST_SEEN:
-            picture = cv2.remap(views[i], at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-            drawn.append((np.where(where[..., None], picture, clip.frames[t]), clip.frames[t], where))
-    return drawn
+    cv2, views = opencv(), entries(clip)
+
+    def draw(counts: bool, frame: np.ndarray, i: int, at: np.ndarray, where: np.ndarray) -> View | None:
+        if not counts or where.mean() < LEAST_SEEN:
+            return None
+        picture = cv2.remap(views[i], at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        cv2.copyTo(frame, (~where).view(np.uint8), picture)
+        return picture, frame, where
+
+    drawn = by_step(draw, clip.counted, clip.frames, earlier, maps, seen)
+    return [view for view in drawn if view is not None]
 
 
 def _mean(clip: Clip, likeness: Callable[[np.ndarray, np.ndarray, np.ndarray], float]) -> float:
-    values = [likeness(drawn, frame, where) for drawn, frame, where in rerendered(clip)]
-    return float(np.mean(values)) if values else float("nan")
+    views = rerendered(clip)
+    return float(np.mean(by_step(likeness, *zip(*views)))) if views else float("nan")
 
 
 @metric(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numba as nb
 import numpy as np
 
 from worldloop.metrics.clip import Clip
@@ -37,11 +38,11 @@ def counterfactual_effect(clip: Clip) -> float:
     steps. 1 is the same change, 0 none at all or an unrelated or opposite one; too much counts like too little. A model that
     ignores actions, a frozen video among them, scores 0. NaN where acting truly changes nothing.
     """
-    shown, true = _effects(clip)
-    if not true.size or np.abs(true).mean(dtype=np.float64) < NOTICED:
+    use = clip.counted
+    shown, true, apart = _sums(clip)[use].sum(axis=0).tolist()
+    if not use.any() or true / (use.sum() * clip.frames[0].size) < NOTICED:
         return float("nan")
-    apart = np.abs(shown - true).sum(dtype=np.float64)
-    return float(1 - apart / (np.abs(shown).sum(dtype=np.float64) + np.abs(true).sum(dtype=np.float64)))
+    return float(1 - apart / (shown + true))
 
 
 @metric(
@@ -65,9 +66,7 @@ def response_latency(clip: Clip) -> float:
     levels, the imagination at the first step from then on with half of the true difference; never counts as all steps that are
     left. Whether the answer is right is not asked, see `counterfactual_effect`. NaN where acting truly changes nothing.
     """
-    assert clip.twin is not None and clip.truth is not None and clip.twin_truth is not None
-    shown = _mean_difference(clip.frames, clip.twin)
-    true = _mean_difference(clip.truth, clip.twin_truth)
+    shown, true = _sums(clip)[:, :2].T / clip.frames[0].size
     noticed = np.nonzero(true >= NOTICED)[0]
     if not len(noticed):
         return float("nan")
@@ -76,15 +75,26 @@ def response_latency(clip: Clip) -> float:
     return float(answers[0]) if len(answers) else float(len(true) - first)
 
 
-def _effects(clip: Clip) -> tuple[np.ndarray, np.ndarray]:
-    assert clip.twin is not None and clip.truth is not None and clip.twin_truth is not None
-    use = clip.counted
-    return (
-        clip.frames[use].astype(np.int16) - clip.twin[use],
-        clip.truth[use].astype(np.int16) - clip.twin_truth[use],
-    )
+def _sums(clip: Clip) -> np.ndarray:
+    """int64 [T,3]: sums of |E|, |E*| and |E - E*| over the pixels of each step, with E as in `counterfactual_effect`."""
+
+    def compute() -> np.ndarray:
+        assert clip.twin is not None and clip.truth is not None and clip.twin_truth is not None
+        four = (clip.frames, clip.twin, clip.truth, clip.twin_truth)
+        return np.array([_compare(*(np.ravel(picture) for picture in step)) for step in zip(*four)])
+
+    return clip.once(("effects",), compute)
 
 
-def _mean_difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """float64 [T], mean absolute difference of grey levels."""
-    return np.abs(a.astype(np.int16) - b).mean(axis=(1, 2, 3), dtype=np.float64)
+@nb.njit(nogil=True, cache=True)
+def _compare(
+    frame: np.ndarray, twin: np.ndarray, true: np.ndarray, true_twin: np.ndarray
+) -> tuple[int, int, int]:
+    shown, wanted, apart = 0, 0, 0
+    for i in range(frame.size):
+        a = np.int64(frame[i]) - np.int64(twin[i])
+        b = np.int64(true[i]) - np.int64(true_twin[i])
+        shown += int(abs(a))
+        wanted += int(abs(b))
+        apart += int(abs(a - b))
+    return shown, wanted, apart

@@ -7,13 +7,16 @@ Images" (PACM CGIT 2020), with its constants, at the 67 pixels per degree of its
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numba as nb
 import numpy as np
 
 from worldloop.metrics.clip import Array
 from worldloop.metrics.shared.grey import linear_light
 from worldloop.metrics.shared.opencv import opencv
+from worldloop.metrics.shared.parts import by_step
 
 DENSITY = 0.7 * 3840 / 0.7 * np.pi / 180
 """Pixels per degree: a screen of 3840 pixels and 0.7 m, seen from 0.7 m."""
@@ -38,9 +41,9 @@ CUBE = (6 / 29) ** 3
 """Where CIELAB's root becomes a straight line."""
 
 
-def flip(truth: Array, frames: Array) -> Array:
-    """Mean LDR-FLIP in 0..1 of paired pictures uint8 [T,H,W,3]: float64 [T]; 0 is equal."""
-    return np.array([_pair(a, b) for a, b in zip(truth, frames)])
+def flip(truth: Sequence[Array] | Array, frames: Sequence[Array] | Array) -> Array:
+    """Mean LDR-FLIP in 0..1 of T paired pictures uint8 [H,W,3]: float64 [T]; 0 is equal."""
+    return np.array(by_step(_pair, truth, frames))
 
 
 def _pair(truth: Array, frame: Array) -> float:
@@ -48,21 +51,44 @@ def _pair(truth: Array, frame: Array) -> float:
     if np.array_equal(truth, frame):
         return 0.0
     a, b = _see(truth), _see(frame)
-    gap = cv2.absdiff(a.colour, b.colour)
-    away = gap[..., 0] + cv2.magnitude(gap[..., 1], gap[..., 2])
-    most = _farthest()
-    away = cv2.pow(away, COLOUR_POWER)
-    knee = COLOUR_KNEE * most
-    colour = np.where(
-        away < knee,
-        away * (COLOUR_SHARE / knee),
-        COLOUR_SHARE + (away - knee) * ((1 - COLOUR_SHARE) / (most - knee)),
+    away = cv2.pow(_apart(a.colour, b.colour), COLOUR_POWER)
+    colour, detail = _both(
+        away, (a.edges, b.edges), (a.points, b.points), COLOUR_KNEE * _farthest(), _farthest()
     )
-    detail = np.maximum(cv2.absdiff(a.edges, b.edges), cv2.absdiff(a.points, b.points))
-    detail = np.clip(detail / np.sqrt(2, dtype=np.float32), 0, 1) ** DETAIL_POWER
     # x ** y as exp(y log x), which numpy does many at once; 0 stays 0 but for a difference of detail alone.
-    shown = np.exp((1 - detail) * np.log(np.clip(colour, 1e-12, 1)))
+    shown = np.exp(detail * np.log(colour))
     return float(np.clip(shown, 0, 1).mean(dtype=np.float64))
+
+
+@nb.njit(nogil=True, cache=True)
+def _apart(a: Array, b: Array) -> Array:
+    """HyAB distance of colours float32 [H,W,3]: in lightness, plus the length of the difference in hue."""
+    away = np.empty(a.shape[:2], np.float32)
+    for v in range(a.shape[0]):
+        for u in range(a.shape[1]):
+            green, blue = a[v, u, 1] - b[v, u, 1], a[v, u, 2] - b[v, u, 2]
+            away[v, u] = abs(a[v, u, 0] - b[v, u, 0]) + np.sqrt(green * green + blue * blue)
+    return away
+
+
+@nb.njit(nogil=True, cache=True)
+def _both(
+    away: Array, edges: tuple[Array, Array], points: tuple[Array, Array], knee: float, most: float
+) -> tuple[Array, Array]:
+    """float32 [H,W]: difference of colour in 1e-12..1, and the power to which that of detail raises it."""
+    colour, detail = np.empty_like(away), np.empty_like(away)
+    one, least, root = np.float32(1), np.float32(1e-12), np.sqrt(np.float32(2))
+    share, low = np.float32(COLOUR_SHARE), np.float32(COLOUR_SHARE / knee)
+    high, middle = np.float32((1 - COLOUR_SHARE) / (most - knee)), np.float32(knee)
+    for v in range(away.shape[0]):
+        for u in range(away.shape[1]):
+            x = away[v, u]
+            x = x * low if x < middle else share + (x - middle) * high
+            colour[v, u] = min(max(x, least), one)
+            edge = abs(edges[0][v, u] - edges[1][v, u])
+            point = abs(points[0][v, u] - points[1][v, u])
+            detail[v, u] = one - np.sqrt(min(max(edge, point) / root, one))
+    return colour, detail
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,13 +112,23 @@ def _see(picture: Array) -> _Seen:
     across, bend, smooth = _details()
     black_white, edge = opponent[0], cv2.BORDER_REPLICATE
     strength = [
-        cv2.magnitude(
+        _length(
             cv2.sepFilter2D(black_white, -1, taps, smooth, borderType=edge),
             cv2.sepFilter2D(black_white, -1, smooth, taps, borderType=edge),
         )
         for taps in (across, bend)
     ]
     return _Seen(colour, *strength)
+
+
+@nb.njit(nogil=True, cache=True)
+def _length(x: Array, y: Array) -> Array:
+    """sqrt(x^2 + y^2), float32 [H,W]; the last bits of OpenCV's depend on where in memory the arrays are."""
+    out = np.empty_like(x)
+    for v in range(x.shape[0]):
+        for u in range(x.shape[1]):
+            out[v, u] = np.sqrt(x[v, u] * x[v, u] + y[v, u] * y[v, u])
+    return out
 
 
 def _blur(channel: Array, number: int) -> Array:
@@ -107,13 +143,23 @@ def _blur(channel: Array, number: int) -> Array:
 
 def _lab(white: Array) -> Array:
     """CIELAB of shares of white, float32 [H,W,3], with Hunt's adjustment."""
-    cv2 = opencv()
-    root = cv2.pow(white, 1 / 3)
-    dark = white <= CUBE
-    root[dark] = white[dark] * (1 / (3 * (6 / 29) ** 2)) + 4 / 29
-    x, y, z = cv2.split(root)
-    lightness = 116 * y - 16
-    out: Array = cv2.merge([lightness, 5 * (x - y) * lightness, 2 * (y - z) * lightness])
+    return _from_root(white, opencv().pow(white, 1 / 3))
+
+
+@nb.njit(nogil=True, cache=True)
+def _from_root(white: Array, root: Array) -> Array:
+    out = np.empty_like(white)
+    slope, shift, cube = np.float32(1 / (3 * (6 / 29) ** 2)), np.float32(4 / 29), np.float32(CUBE)
+    for v in range(white.shape[0]):
+        for u in range(white.shape[1]):
+            for c in range(3):
+                if white[v, u, c] <= cube:
+                    root[v, u, c] = white[v, u, c] * slope + shift
+            x, y, z = root[v, u, 0], root[v, u, 1], root[v, u, 2]
+            lightness = np.float32(116) * y - np.float32(16)
+            out[v, u, 0] = lightness
+            out[v, u, 1] = np.float32(5) * (x - y) * lightness
+            out[v, u, 2] = np.float32(2) * (y - z) * lightness
     return out
 
 

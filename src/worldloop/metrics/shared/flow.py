@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 
+import numba as nb
 import numpy as np
 
 from worldloop.metrics.clip import Clip
 from worldloop.metrics.shared.lifting import entries, focal
 from worldloop.metrics.shared.opencv import opencv
+from worldloop.metrics.shared.parts import in_parts
 
 COARSE = 24
 """Pixels across, at which motions are guessed."""
@@ -59,35 +61,47 @@ def _flow(clip: Clip, way: int, every: int = 1) -> Flow:
     cv2, grey, length = opencv(), grey_entries(clip), focal(clip)
     guess = guessed_motions(grey, length) if way > 0 else forward_flow(clip).guess[::every]
     height, width = grey.shape[1:]
-    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    # Down to half the resolution: a quarter, the preset, doubles the error of a recovered step.
-    search.setFinestScale(1)
-    search.setVariationalRefinementIterations(2)
     field = np.empty((len(guess), height, width, 2), np.float32)
-    y, x = np.mgrid[:height, :width].astype(np.float32)
-    for t, (turn, zoom) in enumerate(guess):
-        old, new = (grey[t * every], grey[t * every + 1])[::way]
-        if turn == 0 and zoom == 1:
-            field[t] = search.calc(old, new, None)
-            continue
-        matrix = guess_matrix(turn, zoom, height, width, length)
-        matrix = matrix if way > 0 else np.linalg.inv(matrix)
-        # The new picture as seen from about where the old one was taken: what is left is small enough to be found.
-        back = cv2.warpPerspective(
-            new,
-            matrix,
-            (width, height),
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
-        rest = search.calc(old, back, None)
-        u, v = x + rest[..., 0], y + rest[..., 1]
-        m = [[float(v) for v in row] for row in matrix]  # plain numbers leave float32 as it is
-        w = m[2][0] * u + m[2][2]  # neither turn nor zoom mixes rows into this and into columns
-        w[w < 1e-3] = np.nan  # behind the other camera
-        field[t, ..., 0] = (m[0][0] * u + m[0][2]) / w - x
-        field[t, ..., 1] = (m[1][0] * u + m[1][1] * v + m[1][2]) / w - y
+
+    def of_part(part: slice) -> None:
+        search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        # Down to half the resolution: a quarter, the preset, doubles the error of a recovered step.
+        search.setFinestScale(1)
+        search.setVariationalRefinementIterations(2)
+        for t in range(part.start, part.stop):
+            turn, zoom = guess[t]
+            old, new = (grey[t * every], grey[t * every + 1])[::way]
+            if turn == 0 and zoom == 1:
+                field[t] = search.calc(old, new, None)
+                continue
+            matrix = guess_matrix(turn, zoom, height, width, length)
+            matrix = matrix if way > 0 else np.linalg.inv(matrix)
+            # The new picture as seen from about where the old one was taken: what is left is small enough to be found.
+            back = cv2.warpPerspective(
+                new,
+                matrix,
+                (width, height),
+                flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+                borderMode=cv2.BORDER_REPLICATE,
+            )
+            _redo(search.calc(old, back, None), matrix.astype(np.float32), field[t])
+
+    in_parts(of_part, len(guess))
     return Flow(guess, field)
+
+
+@nb.njit(nogil=True, cache=True)
+def _redo(rest: np.ndarray, m: np.ndarray, field: np.ndarray) -> None:
+    """Fill `field` with the flow float32 [H,W,2] that is `rest` after the guess [3,3] was undone."""
+    for y in range(rest.shape[0]):
+        for x in range(rest.shape[1]):
+            px, py = np.float32(x), np.float32(y)
+            u, v = px + rest[y, x, 0], py + rest[y, x, 1]
+            w = m[2, 0] * u + m[2, 2]  # neither turn nor zoom mixes rows into this and into columns
+            if w < np.float32(1e-3):
+                w = np.float32(np.nan)  # behind the other camera
+            field[y, x, 0] = (m[0, 0] * u + m[0, 2]) / w - px
+            field[y, x, 1] = (m[1, 0] * u + m[1, 1] * v + m[1, 2]) / w - py
 
 
 def guess_matrix(degrees: float, zoom: float, height: int, width: int, length: float) -> np.ndarray:
@@ -108,16 +122,22 @@ def guessed_motions(grey: np.ndarray, length: float) -> np.ndarray:
     small = np.stack([cv2.resize(g, (COARSE, rows), interpolation=cv2.INTER_AREA) for g in grey])
     flat = small.reshape(len(small), -1).astype(np.float32) / 255
     index, both = _coarse_guesses(rows, COARSE, length * COARSE / width)
-    old, new = flat[:-1, None], flat[1:][:, index]  # [T,1,P], [T,K,P]
     share = both / np.maximum(both.sum(axis=1, keepdims=True), 1)
-    mean_old, mean_new = (np.einsum("tkp,kp->tk", a, share) for a in (np.broadcast_to(old, new.shape), new))
-    product = np.einsum("tp,tkp,kp->tk", old[:, 0], new, share) - mean_old * mean_new
-    spread_old = np.einsum("tp,kp->tk", old[:, 0] ** 2, share) - mean_old**2
-    spread_new = np.einsum("tkp,tkp,kp->tk", new, new, share) - mean_new**2
-    norm = np.sqrt(np.maximum(spread_old * spread_new, 0))
-    likeness = np.divide(product, norm, out=np.zeros_like(product), where=norm > 1e-6)
-    likeness[:, both.mean(axis=1) < LEAST_OVERLAP] = -1
-    return np.array(GUESSES)[likeness.argmax(axis=1)]
+
+    def of_part(part: slice) -> np.ndarray:
+        old, new = flat[:-1, None][part], flat[1:][part][:, index]  # [T,1,P], [T,K,P]
+        mean_old, mean_new = (
+            np.einsum("tkp,kp->tk", a, share) for a in (np.broadcast_to(old, new.shape), new)
+        )
+        product = np.einsum("tp,tkp,kp->tk", old[:, 0], new, share) - mean_old * mean_new
+        spread_old = np.einsum("tp,kp->tk", old[:, 0] ** 2, share) - mean_old**2
+        spread_new = np.einsum("tkp,tkp,kp->tk", new, new, share) - mean_new**2
+        norm = np.sqrt(np.maximum(spread_old * spread_new, 0))
+        likeness = np.divide(product, norm, out=np.zeros_like(product), where=norm > 1e-6)
+        likeness[:, both.mean(axis=1) < LEAST_OVERLAP] = -1
+        return np.array(GUESSES)[likeness.argmax(axis=1)]
+
+    return np.concatenate(in_parts(of_part, len(flat) - 1))
 
 
 @functools.lru_cache(maxsize=8)

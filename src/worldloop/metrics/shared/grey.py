@@ -9,6 +9,7 @@ import numpy as np
 from worldloop.core import InputError
 from worldloop.metrics.clip import Array, Clip
 from worldloop.metrics.shared.opencv import opencv
+from worldloop.metrics.shared.parts import by_step
 
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 """Shares of linear red, green and blue in luminance (Rec. 709, the primaries of sRGB)."""
@@ -16,10 +17,12 @@ LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 
 def grey(frames: Array) -> Array:
     """Luma of Rec. 601, not rounded: uint8 [T,H,W,3] to float32 [T,H,W] in 0..255."""
-    cv2 = opencv()
-    out = np.empty(frames.shape[:3], np.float32)
-    for picture, row in zip(frames, out):
-        cv2.cvtColor(picture.astype(np.float32), cv2.COLOR_RGB2GRAY, dst=row)
+    cv2, out = opencv(), np.empty(frames.shape[:3], np.float32)
+    by_step(
+        lambda picture, row: cv2.cvtColor(picture.astype(np.float32), cv2.COLOR_RGB2GRAY, dst=row),
+        frames,
+        out,
+    )
     return out
 
 
@@ -33,7 +36,7 @@ def light_of(clip: Clip, name: str) -> Array:
 
     def compute() -> Array:
         cv2, table = opencv(), linear_light().astype(np.float32)
-        return np.array([cv2.mean(cv2.LUT(picture, table))[:3] for picture in _pictures(clip, name)])
+        return np.array(by_step(lambda picture: cv2.mean(cv2.LUT(picture, table))[:3], _pictures(clip, name)))
 
     return clip.once(("light", name), compute)
 

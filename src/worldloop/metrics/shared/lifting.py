@@ -12,6 +12,7 @@ import numba as nb
 import numpy as np
 
 from worldloop.metrics.clip import Clip
+from worldloop.metrics.shared.parts import by_step
 
 STRIDE = 5
 """Pixels between the sample points at a width of 128; wider pictures have as many."""
@@ -106,22 +107,28 @@ def _earlier_views(clip: Clip, lag: int) -> tuple[np.ndarray, np.ndarray, np.nda
     later = np.arange(1, len(clip.depth))
     earlier = np.maximum(later - lag, 0)
     depth = np.ascontiguousarray(clip.depth, np.float32)
-    drawn = [
-        _looked_up(depth[j], depth[i], np.linalg.solve(clip.poses[i], clip.poses[j]), focal(clip))
-        for i, j in zip(earlier, later)
-    ]
-    maps, seen = (np.stack(part) for part in zip(*drawn))
+    maps, seen = np.zeros((*depth[1:].shape, 2), np.float32), np.zeros(depth[1:].shape, bool)
+    moves, length = np.linalg.solve(clip.poses[earlier], clip.poses[later]), focal(clip)
+
+    def one(i: int, j: int, move: np.ndarray, where: np.ndarray, known: np.ndarray) -> None:
+        _look_up(depth[j], depth[i], move, length, where, known)
+
+    by_step(one, earlier, later, moves, maps, seen)
     return earlier, maps, seen
 
 
 @nb.njit(nogil=True, cache=True)
-def _looked_up(
-    depth: np.ndarray, earlier: np.ndarray, move: np.ndarray, length: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Positions float32 [H,W,2] in the earlier view and bool [H,W], of a view with this depth; `move` takes points there."""
+def _look_up(
+    depth: np.ndarray,
+    earlier: np.ndarray,
+    move: np.ndarray,
+    length: float,
+    maps: np.ndarray,
+    seen: np.ndarray,
+) -> None:
+    """Fill positions float32 [H,W,2] in the earlier view and bool [H,W], 0 before, of a view with this depth; `move` takes points
+    there."""
     height, width = depth.shape
-    maps = np.zeros((height, width, 2), np.float32)
-    seen = np.zeros((height, width), np.bool_)
     cx, cy = (width - 1) / 2, (height - 1) / 2
     for v in range(height):
         for u in range(width):
@@ -139,4 +146,3 @@ def _looked_up(
                 continue
             maps[v, u, 0], maps[v, u, 1] = px, py
             seen[v, u] = abs(earlier[row, column] - away) < SAME_SURFACE * away
-    return maps, seen

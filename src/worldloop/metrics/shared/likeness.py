@@ -12,13 +12,13 @@ MOST_PSNR = 60.0
 
 def psnr(a: np.ndarray, b: np.ndarray, where: np.ndarray | None = None) -> float:
     """dB, at most `MOST_PSNR`, of uint8 [H,W,3] pictures over all pixels or those of bool [H,W]; NaN for no pixel."""
-    error = np.square(a.astype(np.float32) - b)
-    if where is not None:
-        error = error[where]
-    if not error.size:
+    cv2 = opencv()
+    count = a.size if where is None else 3 * int(np.count_nonzero(where))
+    if not count:
         return float("nan")
-    least = 255**2 / 10 ** (MOST_PSNR / 10)
-    return float(10 * np.log10(255**2 / max(float(error.mean(dtype=np.float64)), least)))
+    mask = None if where is None else where.view(np.uint8)
+    error, least = cv2.norm(a, b, cv2.NORM_L2SQR, mask) / count, 255**2 / 10 ** (MOST_PSNR / 10)
+    return float(10 * np.log10(255**2 / max(error, least)))
 
 
 def ssim_map(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from worldloop.metrics.clip import Clip
 from worldloop.metrics.shared.flow import forward_flow, grey_entries
 from worldloop.metrics.shared.lifting import focal, project, rays, samples, scale
 from worldloop.metrics.shared.opencv import opencv
+from worldloop.metrics.shared.parts import by_step
 from worldloop.metrics.shared.pose_fit import SPREADS, fit_motion
 
 INLIER = 1.5
@@ -64,11 +65,13 @@ def textured(clip: Clip) -> np.ndarray:
 
     def compute() -> np.ndarray:
         cv2, points = opencv(), samples(clip)
-        rows = []
-        for grey in grey_entries(clip)[:-1]:
+
+        def one(grey: np.ndarray) -> np.ndarray:
             tensor = cv2.cornerMinEigenVal(grey.astype(np.float32) / 255, 5, ksize=3)
-            rows.append(tensor[points[:, 1], points[:, 0]] > TEXTURE)
-        return np.stack(rows)
+            found: np.ndarray = tensor[points[:, 1], points[:, 0]] > TEXTURE
+            return found
+
+        return np.stack(by_step(one, grey_entries(clip)[:-1]))
 
     return clip.once(("textured",), compute)
 
@@ -97,22 +100,26 @@ def _recover(clip: Clip) -> Recovered:
     steps = np.tile(np.eye(4), (len(clip.frames), 1, 1))
     known = np.zeros(len(steps), bool)
     turns, centre = forward_flow(clip).guess[:, 0], ((width - 1) / 2, (height - 1) / 2)
-    for t, turn in enumerate(turns):
-        use = usable[t]
+    has_texture, greys = textured(clip), grey_entries(clip)
+
+    def one(t: int) -> None:
+        turn, use = turns[t], usable[t]
         if use.sum() < LEAST_POINTS:
-            continue
+            return
         move, error = fit_motion(
             lifted[t, use], there[t, use], np.radians(turn), SPREADS * unit, length, *centre
         )
         agrees = error < INLIER * unit
         if agrees.mean() < LEAST_AGREEMENT or agrees.sum() < LEAST_POINTS / 2:
-            continue
+            return
         where, seen = project(lifted[t] @ move[:3, :3].T + move[:3, 3], height, width, length)
-        seen &= textured(clip)[t] & (depth[t] > 0)
-        if _likeness(grey_entries(clip)[t : t + 2], points[seen], where[seen]) < LEAST_LIKENESS:
-            continue
+        seen &= has_texture[t] & (depth[t] > 0)
+        if _likeness(greys[t : t + 2], points[seen], where[seen]) < LEAST_LIKENESS:
+            return
         if np.linalg.norm(move[:3, 3]) < LONGEST:
             known[t], steps[t] = True, np.linalg.inv(move)
+
+    by_step(one, range(len(steps)))
     return Recovered(steps, known)
 
 

@@ -12,6 +12,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import numba as nb
 import numpy as np
 from scipy.special import gammaln
 
@@ -19,6 +20,7 @@ from worldloop.core import InputError
 from worldloop.metrics.clip import Array, Clip
 from worldloop.metrics.shared.grey import grey_of
 from worldloop.metrics.shared.opencv import opencv
+from worldloop.metrics.shared.parts import by_step
 
 RADIUS, DEVIATION = 3, 7 / 6
 """Of the window in which brightness is normalised."""
@@ -31,6 +33,8 @@ SHAPES = np.arange(0.1, 10.0, 0.001)
 """Shapes of generalised Gaussians that are told apart."""
 FLOOR = 1e-4
 """Added to spreads before logarithms; bare rendered walls have none."""
+NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))
+"""Pixels down and to the right: to the right, below, and on both diagonals."""
 
 
 def mscn_features(pictures: Array) -> Array:
@@ -44,7 +48,7 @@ def mscn_features(pictures: Array) -> Array:
             f"naturalness is read from pictures of {MIN_SIDE} x {MIN_SIDE} pixels and more, not "
             f"{pictures.shape[2]} x {pictures.shape[1]}"
         )
-    return np.array([_describe(p) for p in pictures])
+    return _features(np.array(by_step(_moments, pictures)))
 
 
 def naturalness(clip: Clip, name: str) -> Array:
@@ -114,25 +118,18 @@ def shipped_reference() -> Reference:
     return Reference.load(shipped_reference_path())
 
 
-def _describe(picture: Array) -> Array:
-    cv2, numbers = opencv(), list[float]()
+def _moments(picture: Array) -> Array:
+    """float64 [scales,5,7]: `_sums` of the normalised brightness and of its products with four neighbours."""
+    cv2, found = opencv(), list[list[tuple[float, ...]]]()
     for scale in range(SCALES):
         if scale:
             height, width = picture.shape
             picture = cv2.resize(picture, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
         usual = _normalised(picture)
-        shape, left, right = _asymmetric(usual)
-        numbers += [shape, np.log((left**2 + right**2) / 2 + FLOOR)]
-        for a, b in (
-            (usual[:, :-1], usual[:, 1:]),
-            (usual[:-1], usual[1:]),
-            (usual[:-1, :-1], usual[1:, 1:]),
-            (usual[:-1, 1:], usual[1:, :-1]),
-        ):
-            product = cv2.multiply(np.ascontiguousarray(a), np.ascontiguousarray(b))
-            shape, left, right = _asymmetric(product)
-            numbers += [shape, cv2.mean(product)[0], np.log(left**2 + FLOOR), np.log(right**2 + FLOOR)]
-    return np.array(numbers)
+        found.append(
+            [_sums(usual, False, 0, 0), *(_sums(usual, True, down, right) for down, right in NEIGHBOURS)]
+        )
+    return np.array(found)
 
 
 def _normalised(picture: Array) -> Array:
@@ -147,20 +144,51 @@ def _normalised(picture: Array) -> Array:
     return out
 
 
-def _asymmetric(values: Array) -> tuple[float, float, float]:
-    """Log shape, and deviations to the left and right, of an asymmetric generalised Gaussian, by its moments."""
-    cv2, count = opencv(), values.size
-    negative, magnitude = np.minimum(values, 0), float(cv2.norm(values, cv2.NORM_L1)) / count
-    whole, low = float(cv2.norm(values, cv2.NORM_L2SQR)), float(cv2.norm(negative, cv2.NORM_L2SQR))
-    below, above = int(np.count_nonzero(values < 0)), int(np.count_nonzero(values > 0))
-    left = float(np.sqrt(low / max(below, 1)))
-    right = float(np.sqrt(max(whole - low, 0.0) / max(above, 1)))
-    if not whole:
-        return float(np.log(SHAPES[0])), 0.0, 0.0
-    ratio = magnitude**2 / (whole / count)
-    skew = left / right if right else 1.0
+@nb.njit(nogil=True, cache=True, fastmath={"reassoc"})
+def _sums(
+    usual: Array, product: bool, down: int, right: int
+) -> tuple[int, int, int, float, float, float, float]:
+    """Numbers of values, of negative and of positive ones; their sum, that of magnitudes, of squares, of negative ones' squares.
+
+    Of float32 [H,W] itself, or of its products with the neighbour so many pixels down and to the right (-1: to the left).
+    """
+    height, width = usual.shape
+    count, below, above = 0, 0, 0
+    total, magnitude, squares, low = 0.0, 0.0, 0.0, 0.0
+    for v in range(height - down):
+        here, there = usual[v], usual[v + down]
+        for u in range(max(0, -right), width - max(0, right)):
+            value = np.float64(here[u] * there[u + right] if product else here[u])
+            square = value * value
+            count += 1
+            below += int(value < 0)
+            above += int(value > 0)
+            total += value
+            magnitude += abs(value)
+            squares += square
+            low += square if value < 0 else 0.0
+    return count, below, above, total, magnitude, squares, low
+
+
+def _features(sums: Array) -> Array:
+    """float64 [T,36] of the `_moments` of T pictures, float64 [T,scales,5,7]."""
+    shape, left, right = _asymmetric(sums)
+    own = np.stack([shape[..., 0], np.log((left**2 + right**2)[..., 0] / 2 + FLOOR)], axis=-1)
+    mean = sums[..., 3] / sums[..., 0]
+    pairs = np.stack([shape, mean, np.log(left**2 + FLOOR), np.log(right**2 + FLOOR)], axis=-1)[:, :, 1:]
+    return np.concatenate([own, pairs.reshape(*own.shape[:2], -1)], axis=2).reshape(len(sums), FEATURES)
+
+
+def _asymmetric(sums: Array) -> tuple[Array, Array, Array]:
+    """Log shape, and deviations to the left and right, of asymmetric generalised Gaussians, from `_sums` float64 [...,7]."""
+    count, below, above, _, magnitude, squares, low = np.moveaxis(sums, -1, 0)
+    left = np.sqrt(low / np.maximum(below, 1))
+    right = np.sqrt(np.maximum(squares - low, 0) / np.maximum(above, 1))
+    # Of nothing but zeros, the smallest shape.
+    ratio = np.divide((magnitude / count) ** 2, squares / count, out=np.zeros_like(left), where=squares > 0)
+    skew = np.divide(left, right, out=np.ones_like(left), where=right > 0)
     wanted = ratio * (skew**3 + 1) * (skew + 1) / (skew**2 + 1) ** 2
-    return float(np.log(np.interp(wanted, _ratios(), SHAPES))), left, right
+    return np.log(np.interp(wanted, _ratios(), SHAPES)), left, right
 
 
 @functools.cache

@@ -7,11 +7,15 @@ MS-SSIM: Wang, Simoncelli, Bovik, "Multiscale structural similarity" (Asilomar 2
 
 from __future__ import annotations
 
+import functools
+
+import numba as nb
 import numpy as np
 
 from worldloop.core import InputError
 from worldloop.metrics.clip import Array
 from worldloop.metrics.shared.opencv import opencv
+from worldloop.metrics.shared.parts import in_parts
 
 RADIUS = 5
 """Of the window, pixels."""
@@ -20,8 +24,6 @@ LIGHT, CONTRAST = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 """The constants C1 and C2."""
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Of the scales of MS-SSIM, finest first."""
-CHUNK = 2
-"""Pictures at a time; larger arrays than these come fresh from the system each time, which takes thrice as long."""
 
 
 def ssim(a: Array, b: Array) -> tuple[Array, Array]:
@@ -30,7 +32,7 @@ def ssim(a: Array, b: Array) -> tuple[Array, Array]:
     InputError below 11 x 11 pixels.
     """
     _check(a)
-    parts = [_compare(a[i : i + CHUNK], b[i : i + CHUNK]) for i in range(0, len(a), CHUNK)]
+    parts = in_parts(lambda part: _compare(a[part], b[part]), len(a))
     return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
 
@@ -47,16 +49,18 @@ def ms_ssim(a: Array, b: Array, structure: Array) -> Array:
     _check(a)
     weights = np.array(WEIGHTS[: scales(min(a.shape[1:]))])
     weights /= weights.sum()
-    parts = []
-    for i in range(0, len(a), CHUNK):
-        x, y, found = a[i : i + CHUNK], b[i : i + CHUNK], list[Array]()
+
+    def of_part(part: slice) -> Array:
+        x, y, found = a[part], b[part], list[Array]()
         for scale in range(len(weights) - 1):
-            found.append(_compare(x, y)[1] if scale else structure[i : i + CHUNK])
+            found.append(_compare(x, y)[1] if scale else structure[part])
             x, y = _half(x), _half(y)
         x, y = (np.pad(v, ((0, 0), (RADIUS, RADIUS), (RADIUS, RADIUS)), "reflect") for v in (x, y))
         found.append(_compare(x, y)[0])
-        parts.append(np.prod(np.maximum(found, 0) ** weights[:, None], axis=0))
-    return np.concatenate(parts)
+        product: Array = np.prod(np.maximum(found, 0) ** weights[:, None], axis=0)
+        return product
+
+    return np.concatenate(in_parts(of_part, len(a)))
 
 
 def scales(side: int) -> int:
@@ -69,28 +73,57 @@ def scales(side: int) -> int:
 
 def _compare(a: Array, b: Array) -> tuple[Array, Array]:
     """Mean SSIM, and mean of its contrast and structure alone, where the window fits: float64 [T] each."""
-    # Sum and difference carry all that is needed: four filtered pictures instead of five.
-    # The sum is taken about the middle, where single precision is finest; a spread does not mind.
-    both, gap = a + b - 255, a - b
-    mean_both, mean_gap = _window(both), _window(gap)
-    spread_both, spread_gap = _window(both**2) - mean_both**2, _window(gap**2) - mean_gap**2
-    square_both, square_gap = (mean_both + 255) ** 2, mean_gap**2
-    # 2 cov = (var(a+b) - var(a-b)) / 2, var a + var b = (var(a+b) + var(a-b)) / 2, and so for the squares of means.
-    structure = (spread_both - spread_gap + 2 * CONTRAST) / (spread_both + spread_gap + 2 * CONTRAST)
-    full = structure * (square_both - square_gap + 2 * LIGHT) / (square_both + square_gap + 2 * LIGHT)
-    return full.mean((1, 2), dtype=np.float64), structure.mean((1, 2), dtype=np.float64)
-
-
-def _window(pictures: Array) -> Array:
-    """Weighted means around each pixel whose window fits: float32 [T,H,W] to [T,H-10,W-10]."""
-    cv2, (count, height, width) = opencv(), pictures.shape
-    offset = np.arange(-RADIUS, RADIUS + 1)
-    taps = np.exp(-0.5 * (offset / DEVIATION) ** 2)
-    taps /= taps.sum()
+    cv2 = opencv()
     # All pictures in one column: what they share with their neighbours is cut off with the margin.
-    column = cv2.sepFilter2D(pictures.reshape(count * height, width), -1, taps, taps)
-    whole: Array = column.reshape(pictures.shape)
-    return whole[:, RADIUS : height - RADIUS, RADIUS : width - RADIUS]
+    column = _planes(a, b)
+    means = cv2.sepFilter2D(column.reshape(-1, a.shape[2]), -1, _taps(), _taps())
+    full, structure = _sums(means.reshape(column.shape))
+    area = (a.shape[1] - 2 * RADIUS) * (a.shape[2] - 2 * RADIUS)
+    return full / area, structure / area
+
+
+@nb.njit(nogil=True, cache=True)
+def _planes(a: Array, b: Array) -> Array:
+    """float32 [4,T,H,W]: sum and difference of the pictures, which carry all that is needed, and the squares of both."""
+    out = np.empty((4, *a.shape), np.float32)
+    for t in range(a.shape[0]):
+        for v in range(a.shape[1]):
+            for u in range(a.shape[2]):
+                # The sum is taken about the middle, where single precision is finest; a spread does not mind.
+                both, gap = a[t, v, u] + b[t, v, u] - np.float32(255), a[t, v, u] - b[t, v, u]
+                out[0, t, v, u], out[1, t, v, u] = both, gap
+                out[2, t, v, u], out[3, t, v, u] = both * both, gap * gap
+    return out
+
+
+@nb.njit(nogil=True, cache=True)
+def _sums(means: Array) -> tuple[Array, Array]:
+    """SSIM, and its contrast and structure alone, summed over where the window fits, of blurred `_planes`: float64 [T] each."""
+    light, contrast, middle = np.float32(2 * LIGHT), np.float32(2 * CONTRAST), np.float32(255)
+    full, structure = np.zeros(means.shape[1]), np.zeros(means.shape[1])
+    for t in range(means.shape[1]):
+        for v in range(RADIUS, means.shape[2] - RADIUS):
+            row, row_structure = 0.0, 0.0
+            for u in range(RADIUS, means.shape[3] - RADIUS):
+                both, gap = means[0, t, v, u], means[1, t, v, u]
+                spread_both, spread_gap = means[2, t, v, u] - both * both, means[3, t, v, u] - gap * gap
+                square_both, square_gap = (both + middle) * (both + middle), gap * gap
+                # 2 cov = (var(a+b) - var(a-b)) / 2, var a + var b = (var(a+b) + var(a-b)) / 2; so for the squares of means.
+                part = (spread_both - spread_gap + contrast) / (spread_both + spread_gap + contrast)
+                row += np.float64(
+                    part * (square_both - square_gap + light) / (square_both + square_gap + light)
+                )
+                row_structure += np.float64(part)
+            full[t] += row
+            structure[t] += row_structure
+    return full, structure
+
+
+@functools.cache
+def _taps() -> Array:
+    taps = np.exp(-0.5 * (np.arange(-RADIUS, RADIUS + 1) / DEVIATION) ** 2)
+    normed: Array = taps / taps.sum()
+    return normed
 
 
 def _half(pictures: Array) -> Array:

@@ -4,9 +4,10 @@
 
 Clips are the true frames under noise and a blur, 128 x 128, of walks, held keys, loops and one long walk; making them is not
 counted. `together` scores every clip by all metrics that apply, which share what they compute. `alone` is a metric by itself, with
-all that it must compute first, over the clips to which it applies; `share` is what it adds in that order. `per_s` is wall time on
-all processors, clip by clip on a thread each; `core_ms` is processor time for each frame, which other programs on a busy machine
-change less.
+all that it must compute first, over the clips to which it applies; `share` is what it adds in that order, on its own thread.
+`command` is what `worldloop metrics` does with the same frames once models have imagined them and cases are built: keys, scores and
+journal. `per_s` is wall time on all processors, clip by clip on a thread each, long clips in parts; `core_ms` is processor time for
+each frame, which other programs on a busy machine change less.
 """
 
 from __future__ import annotations
@@ -15,17 +16,20 @@ import argparse
 import json
 import os
 import platform
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from worldloop.core.threads import available_cpus
-from worldloop.metrics.cases import build_case, list_cases
+from worldloop.engine.measure import Answer, MeasureSettings, measure
+from worldloop.metrics.cases import Case, build_case, list_cases
 from worldloop.metrics.clip import Clip
 from worldloop.metrics.metric import Metric, load_metrics
 
@@ -39,19 +43,65 @@ def spoilt(frames: np.ndarray, seed: int) -> np.ndarray:
     return np.clip(soft + rng.normal(0, 4, soft.shape), 0, 255).astype(np.uint8)
 
 
-def make_clips(cases: int) -> list[Clip]:
-    """`cases` of each short kind, and one long walk."""
-    specs = [*list_cases(KINDS, cases), *list_cases(["long"], 1)]
-    clips = []
-    for i, spec in enumerate(specs):
+def make_cases(cases: int) -> list[tuple[Case, Answer]]:
+    """`cases` of each short kind, and one long walk, with what a model may have imagined."""
+    built = []
+    for i, spec in enumerate([*list_cases(KINDS, cases), *list_cases(["long"], 1)]):
         case = build_case(spec)
-        clips.append(
-            case.clip(
-                spoilt(case.truth.frames, i),
-                spoilt(case.truth.frames[:1].repeat(len(case.truth.frames), 0), i),
-            )
-        )
-    return clips
+        truth = case.truth.frames
+        still = spoilt(truth[:1].repeat(len(truth), 0), i)
+        built.append((case, Answer("asked", spoilt(truth, i), still)))
+    return built
+
+
+class Given:
+    """A subject that answers at once."""
+
+    name = "given"
+
+    def __init__(self, answers: dict[str, Answer]) -> None:
+        self._answers = answers
+
+    def identity(self) -> dict[str, Any]:
+        """The name."""
+        return {"model": self.name}
+
+    def about(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    def check_scenes(self, scenes: set[str]) -> None:
+        """Made from none."""
+
+    def ask(self, cases: Sequence[Case], twins: bool = True) -> list[Answer]:
+        """What was given for each case."""
+        return [self._answers[c.spec.id] for c in cases]
+
+
+def command(cases: Sequence[tuple[Case, Answer]], metrics: Sequence[Metric]) -> dict[str, float]:
+    """Rate of `measure` for one subject whose frames are not stored: of many cases, few are."""
+    subject = Given({c.spec.id: a for c, a in cases})
+    built = {c.spec: c for c, _ in cases}
+    frames = sum(len(c.truth.frames) for c, _ in cases)
+
+    settings = MeasureSettings(keep=0, build=built.__getitem__)
+
+    def once() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            measure([(subject, Path(folder))], list(built), metrics, settings)
+
+    return timed(once, frames)
+
+
+def timed(work: Callable[[], object], frames: int) -> dict[str, float]:
+    """Frames for each second and processor time for each frame, the best of two rounds."""
+    best, best_cpu = float("inf"), float("inf")
+    for _ in range(2):
+        start, cpu = time.perf_counter(), time.process_time()
+        work()
+        best = min(best, time.perf_counter() - start)
+        best_cpu = min(best_cpu, time.process_time() - cpu)
+    return {"frames": frames, "per_s": round(frames / best, 1), "core_ms": round(1000 * best_cpu / frames, 3)}
 
 
 def fresh(clips: Sequence[Clip]) -> list[Clip]:
@@ -62,20 +112,14 @@ def fresh(clips: Sequence[Clip]) -> list[Clip]:
 def rate(
     clips: Sequence[Clip], score: Callable[[Clip], object], pool: ThreadPoolExecutor
 ) -> dict[str, float]:
-    """Frames for each second, the best of two rounds."""
-    frames, best, best_cpu = sum(len(c.frames) for c in clips), float("inf"), float("inf")
-    for _ in range(2):
-        new = fresh(clips)
-        start, cpu = time.perf_counter(), time.process_time()
-        list(pool.map(score, new))
-        best = min(best, time.perf_counter() - start)
-        best_cpu = min(best_cpu, time.process_time() - cpu)
-    return {"frames": frames, "per_s": round(frames / best, 1), "core_ms": round(1000 * best_cpu / frames, 3)}
+    """The rate of scoring clips, with nothing computed yet."""
+    return timed(lambda: list(pool.map(score, fresh(clips))), sum(len(c.frames) for c in clips))
 
 
-def measure(cases: int) -> dict[str, object]:
-    """All figures."""
-    clips = make_clips(cases)
+def figures(cases: int) -> dict[str, object]:
+    """All of them."""
+    built = make_cases(cases)
+    clips = [c.clip(a.frames, a.twin) for c, a in built if a.frames is not None]
     metrics = [m for m in load_metrics().values() if not m.weights and m.over == "clip"]
 
     def together(clip: Clip) -> None:
@@ -98,6 +142,7 @@ def measure(cases: int) -> dict[str, object]:
     without = sorted(m.name for m in metrics if m.name not in alone)
     return {
         "together": {**whole, "metrics": len(metrics), "clips": len(clips)},
+        "command": command(built, metrics),
         "alone": alone,
         "apply_to_none": without,
     }
@@ -128,7 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "processors": available_cpus(),
         "load_before": round(os.getloadavg()[0], 2),
     }
-    text = json.dumps({"machine": machine, "size": 128, **measure(options.cases)}, indent=2)
+    text = json.dumps({"machine": machine, "size": 128, **figures(options.cases)}, indent=2)
     if options.out:
         options.out.write_text(text + "\n")
     print(text)

@@ -11,7 +11,8 @@ from worldloop.envs.house.render import camera_pose
 from worldloop.metrics import geometry  # noqa: F401  (registers its metrics)
 from worldloop.metrics.clip import Clip
 from worldloop.metrics.geometry.revisit import closing_pairs
-from worldloop.metrics.metric import METRICS
+from worldloop.metrics.metric import METRICS, load_metrics
+from worldloop.metrics.shared import parts
 from worldloop.metrics.shared.flow import forward_flow, guess_matrix, guessed_motions
 from worldloop.metrics.shared.lifting import earlier_views, moved_samples, samples
 from worldloop.metrics.shared.likeness import psnr, ssim_map
@@ -66,6 +67,19 @@ def test_a_wall_that_slides_by_whole_pixels():
     assert METRICS["reprojection_error"].score(clip) < 0.3
     assert METRICS["epipolar_error"].score(clip) < 0.3
     assert METRICS["flow_cycle_error"].score(clip) < 0.3
+
+
+def test_no_score_depends_on_how_a_clip_is_split(monkeypatch):
+    clip = wall((4, 9, 13, 18, 14, 3, 3), size=64)
+    metrics = [m for m in load_metrics().values() if m.over == "clip" and not m.weights and m.applies(clip)]
+    found = []
+    for steps in (100, 3, 1):
+        monkeypatch.setattr(parts, "PART", steps)
+        fresh = replace(clip, kept={})
+        found.append({m.name: m.score(fresh) for m in metrics})
+    assert len(metrics) > 15 and not all(np.isnan(v) for v in found[0].values())
+    for other in found[1:]:
+        np.testing.assert_equal(other, found[0])
 
 
 def test_errors_have_the_size_that_was_made():

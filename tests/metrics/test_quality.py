@@ -27,6 +27,7 @@ from worldloop.metrics.shared import fidelity, mscn
 from worldloop.metrics.shared.flip import flip
 from worldloop.metrics.shared.grey import display, grey, linear_light
 from worldloop.metrics.shared.opencv import opencv
+from worldloop.metrics.shared.parts import PART, by_step, in_parts
 from worldloop.metrics.shared.ssim import ms_ssim, scales, ssim
 
 RANDOM = np.random.default_rng(0)
@@ -93,6 +94,17 @@ def test_flip_is_that_of_its_authors():
     assert flip(a, a).max() == 0
 
 
+@pytest.mark.parametrize("count", [0, 1, PART, PART + 1, 5 * PART - 1])
+def test_parts_cover_every_step_once_and_in_order(count):
+    assert by_step(lambda a, b: (a, b), range(count), range(count)) == [(i, i) for i in range(count)]
+    assert [i for part in in_parts(lambda p: range(count)[p], count) for i in part] == list(range(count))
+
+
+def test_what_fails_in_a_part_is_raised():
+    with pytest.raises(ZeroDivisionError):
+        by_step(lambda a: 1 // (a - 20), range(30))
+
+
 def test_each_step_scores_the_same_in_any_company():
     a, b = pairs(64)
     clip = Clip(frames=b, truth=a, start=a[0])
@@ -106,6 +118,24 @@ def test_each_step_scores_the_same_in_any_company():
     np.testing.assert_array_equal(
         mscn.naturalness(clip, "frames")[3:], mscn.naturalness(Clip(frames=b[3:]), "frames")
     )
+
+
+def test_a_long_clip_in_parts_scores_as_its_parts_do():
+    a, b = (np.tile(side, (5, 1, 1, 1)) for side in pairs(64))
+    whole = Clip(frames=b, truth=a)
+    parts = [Clip(frames=b[i : i + 5], truth=a[i : i + 5]) for i in range(0, 25, 5)]
+    assert len(a) > 3 * PART > 3 * len(parts[0].frames), "so that the whole is split and its parts are not"
+    ways = [getattr(fidelity, f"{n}_steps") for n in ("psnr", "ssim", "ms_ssim")]
+    for score in [*ways, lambda c: flip(c.truth, c.frames), lambda c: mscn.naturalness(c, "frames")]:
+        np.testing.assert_array_equal(score(whole), np.concatenate([score(part) for part in parts]))
+
+
+def test_flip_gives_the_same_bits_wherever_its_pictures_are_in_memory():
+    a, b = (side[:2] for side in pairs(64))
+    first, held = flip(a, b), list[bytearray]()
+    for size in range(1, 400, 7):
+        held.append(bytearray(1000 * size + size))
+        np.testing.assert_array_equal(flip(a, b), first)
 
 
 def test_light_of_sixteen_million_colours_comes_back():
@@ -196,7 +226,7 @@ def test_a_frechet_distance_of_few_frames_is_not_given():
 @pytest.mark.parametrize("shape", [0.6, 1.0, 2.0, 4.0])
 def test_shapes_of_generalised_gaussians_are_found(shape):
     values = stats.gennorm(shape, scale=0.5).rvs((300, 300), random_state=1).astype(np.float32)
-    found, left, right = mscn._asymmetric(values)
+    found, left, right = mscn._asymmetric(np.array(mscn._sums(values, False, 0, 0)))
     assert np.exp(found) == pytest.approx(shape, rel=0.05)
     assert left == pytest.approx(values.std(), rel=0.03) and right == pytest.approx(left, rel=0.03)
 

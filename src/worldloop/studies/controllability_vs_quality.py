@@ -45,7 +45,7 @@ HOUSE = ("walk", "loop")
 """Kinds of cases that are like what is imagined in a task; houses are the rule."""
 DEFAULT = (
     "oracle,oracle-blur:sigma=1,oracle-blur:sigma=2,oracle-blur:sigma=4,oracle-blur:sigma=8,oracle-wrong:share=0.25,"
-    "oracle-wrong:share=0.5,oracle-wrong,shuffled,blind,frozen,pointcloud,video-base,video-lora"
+    "oracle-wrong:share=0.5,oracle-wrong,shuffled,blind,frozen,pointcloud,video-base,video-lora,video-table"
 )
 
 

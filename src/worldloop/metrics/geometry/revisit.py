@@ -8,6 +8,7 @@ from worldloop.metrics.clip import Clip
 from worldloop.metrics.metric import metric
 from worldloop.metrics.shared.lifting import entries
 from worldloop.metrics.shared.likeness import MOST_PSNR, psnr, ssim_map
+from worldloop.metrics.shared.parts import by_step
 from worldloop.metrics.shared.perception import shared_perception
 
 LEAST_PIXELS = 0.002
@@ -144,7 +145,7 @@ def object_permanence(clip: Clip) -> float:
     assert clip.segmentation is not None
     views, ids = entries(clip), clip.segmentation
     least = LEAST_PIXELS * ids[0].size
-    same, total, present = 0, 0, [set(np.unique(s).tolist()) for s in ids]
+    same, total, present = 0, 0, by_step(_numbers, ids)
     for i, j in closing_pairs(clip):
         likeness, between = ssim_map(views[i], views[j]), present[i + 1 : j]
         numbers, counts = np.unique(ids[i], return_counts=True)
@@ -154,6 +155,12 @@ def object_permanence(clip: Clip) -> float:
             total += 1
             same += bool(likeness[ids[i] == number].mean() >= ALIKE)
     return same / total if total else float("nan")
+
+
+def _numbers(ids: np.ndarray) -> set[int]:
+    """Which ids there are: the first of each run of equal ones is enough, and there are few runs."""
+    flat = ids.ravel()
+    return {int(flat[0]), *flat[1:][flat[1:] != flat[:-1]].tolist()}
 
 
 def _mean(values: list[float]) -> float:

@@ -94,7 +94,7 @@ def _compare(
     for i in range(frame.size):
         a = np.int64(frame[i]) - np.int64(twin[i])
         b = np.int64(true[i]) - np.int64(true_twin[i])
-        shown += abs(a)
-        wanted += abs(b)
-        apart += abs(a - b)
+        shown += int(abs(a))
+        wanted += int(abs(b))
+        apart += int(abs(a - b))
     return shown, wanted, apart

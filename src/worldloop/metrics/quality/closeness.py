@@ -121,8 +121,9 @@ def flip(clip: Clip) -> float:
     only after enlarging counts for little.
     """
     assert clip.truth is not None
-    steps = clip.counted
-    return float(flip_of(clip.truth[steps], clip.frames[steps]).mean()) if steps.any() else float("nan")
+    steps = np.flatnonzero(clip.counted)
+    values = flip_of([clip.truth[t] for t in steps], [clip.frames[t] for t in steps])
+    return float(values.mean()) if len(steps) else float("nan")
 
 
 @metric(

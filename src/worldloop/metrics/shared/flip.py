@@ -7,6 +7,7 @@ Images" (PACM CGIT 2020), with its constants, at the 67 pixels per degree of its
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numba as nb
@@ -40,8 +41,8 @@ CUBE = (6 / 29) ** 3
 """Where CIELAB's root becomes a straight line."""
 
 
-def flip(truth: Array, frames: Array) -> Array:
-    """Mean LDR-FLIP in 0..1 of paired pictures uint8 [T,H,W,3]: float64 [T]; 0 is equal."""
+def flip(truth: Sequence[Array] | Array, frames: Sequence[Array] | Array) -> Array:
+    """Mean LDR-FLIP in 0..1 of T paired pictures uint8 [H,W,3]: float64 [T]; 0 is equal."""
     return np.array(by_step(_pair, truth, frames))
 
 
@@ -51,7 +52,9 @@ def _pair(truth: Array, frame: Array) -> float:
         return 0.0
     a, b = _see(truth), _see(frame)
     away = cv2.pow(_apart(a.colour, b.colour), COLOUR_POWER)
-    colour, detail = _both(away, (a.edges, b.edges), (a.points, b.points), COLOUR_KNEE * _farthest(), _farthest())
+    colour, detail = _both(
+        away, (a.edges, b.edges), (a.points, b.points), COLOUR_KNEE * _farthest(), _farthest()
+    )
     # x ** y as exp(y log x), which numpy does many at once; 0 stays 0 but for a difference of detail alone.
     shown = np.exp(detail * np.log(colour))
     return float(np.clip(shown, 0, 1).mean(dtype=np.float64))

@@ -18,7 +18,11 @@ LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 def grey(frames: Array) -> Array:
     """Luma of Rec. 601, not rounded: uint8 [T,H,W,3] to float32 [T,H,W] in 0..255."""
     cv2, out = opencv(), np.empty(frames.shape[:3], np.float32)
-    by_step(lambda picture, row: cv2.cvtColor(picture.astype(np.float32), cv2.COLOR_RGB2GRAY, dst=row), frames, out)
+    by_step(
+        lambda picture, row: cv2.cvtColor(picture.astype(np.float32), cv2.COLOR_RGB2GRAY, dst=row),
+        frames,
+        out,
+    )
     return out
 
 

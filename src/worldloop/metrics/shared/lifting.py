@@ -119,7 +119,12 @@ def _earlier_views(clip: Clip, lag: int) -> tuple[np.ndarray, np.ndarray, np.nda
 
 @nb.njit(nogil=True, cache=True)
 def _look_up(
-    depth: np.ndarray, earlier: np.ndarray, move: np.ndarray, length: float, maps: np.ndarray, seen: np.ndarray
+    depth: np.ndarray,
+    earlier: np.ndarray,
+    move: np.ndarray,
+    length: float,
+    maps: np.ndarray,
+    seen: np.ndarray,
 ) -> None:
     """Fill positions float32 [H,W,2] in the earlier view and bool [H,W], 0 before, of a view with this depth; `move` takes points
     there."""

@@ -50,6 +50,7 @@ def mscn_features(pictures: Array) -> Array:
         )
     return _features(np.array(by_step(_moments, pictures)))
 
+
 def naturalness(clip: Clip, name: str) -> Array:
     """Distance of each picture of `frames`, `truth` or `start` from the usual, float64 [T]; about 0.5 is usual."""
     found: Array = clip.once(
@@ -125,7 +126,9 @@ def _moments(picture: Array) -> Array:
             height, width = picture.shape
             picture = cv2.resize(picture, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
         usual = _normalised(picture)
-        found.append([_sums(usual, False, 0, 0), *(_sums(usual, True, down, right) for down, right in NEIGHBOURS)])
+        found.append(
+            [_sums(usual, False, 0, 0), *(_sums(usual, True, down, right) for down, right in NEIGHBOURS)]
+        )
     return np.array(found)
 
 
@@ -158,8 +161,8 @@ def _sums(
             value = np.float64(here[u] * there[u + right] if product else here[u])
             square = value * value
             count += 1
-            below += value < 0
-            above += value > 0
+            below += int(value < 0)
+            above += int(value > 0)
             total += value
             magnitude += abs(value)
             squares += square
@@ -167,23 +170,22 @@ def _sums(
     return count, below, above, total, magnitude, squares, low
 
 
-def _features(moments: Array) -> Array:
-    """float64 [T,36] of `_moments` [T,scales,5,7]."""
-    count, below, above, total, magnitude, squares, low = np.moveaxis(moments, -1, 0)
-    shape, left, right = _asymmetric(count, below, above, magnitude, squares, low)
+def _features(sums: Array) -> Array:
+    """float64 [T,36] of the `_moments` of T pictures, float64 [T,scales,5,7]."""
+    shape, left, right = _asymmetric(sums)
     own = np.stack([shape[..., 0], np.log((left**2 + right**2)[..., 0] / 2 + FLOOR)], axis=-1)
-    spread = [np.log(side**2 + FLOOR) for side in (left, right)]
-    pairs = np.stack([shape, total / count, *spread], axis=-1)[:, :, 1:]
-    return np.concatenate([own, pairs.reshape(*own.shape[:2], -1)], axis=2).reshape(len(moments), FEATURES)
+    mean = sums[..., 3] / sums[..., 0]
+    pairs = np.stack([shape, mean, np.log(left**2 + FLOOR), np.log(right**2 + FLOOR)], axis=-1)[:, :, 1:]
+    return np.concatenate([own, pairs.reshape(*own.shape[:2], -1)], axis=2).reshape(len(sums), FEATURES)
 
 
-def _asymmetric(
-    count: Array, below: Array, above: Array, magnitude: Array, squares: Array, low: Array
-) -> tuple[Array, Array, Array]:
-    """Log shape, and deviations to the left and right, of asymmetric generalised Gaussians, by their moments."""
+def _asymmetric(sums: Array) -> tuple[Array, Array, Array]:
+    """Log shape, and deviations to the left and right, of asymmetric generalised Gaussians, from `_sums` float64 [...,7]."""
+    count, below, above, _, magnitude, squares, low = np.moveaxis(sums, -1, 0)
     left = np.sqrt(low / np.maximum(below, 1))
     right = np.sqrt(np.maximum(squares - low, 0) / np.maximum(above, 1))
-    ratio = (magnitude / count) ** 2 / np.maximum(squares / count, 1e-300)
+    # Of nothing but zeros, the smallest shape.
+    ratio = np.divide((magnitude / count) ** 2, squares / count, out=np.zeros_like(left), where=squares > 0)
     skew = np.divide(left, right, out=np.ones_like(left), where=right > 0)
     wanted = ratio * (skew**3 + 1) * (skew + 1) / (skew**2 + 1) ** 2
     return np.log(np.interp(wanted, _ratios(), SHAPES)), left, right

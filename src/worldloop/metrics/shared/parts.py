@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+import numpy as np
+
 from worldloop.core.threads import each
 
 T = TypeVar("T")
@@ -19,7 +21,7 @@ def in_parts(function: Callable[[slice], T], count: int) -> list[T]:
     return each(function, parts) if len(parts) > 1 else [function(p) for p in parts]
 
 
-def by_step(function: Callable[..., T], *rows: Sequence[Any]) -> list[T]:
+def by_step(function: Callable[..., T], *rows: Sequence[Any] | np.ndarray) -> list[T]:
     """`[function(*row) for row in zip(*rows)]`, in parts; the rows are equally many."""
     found = in_parts(lambda part: [function(*row) for row in zip(*(r[part] for r in rows))], len(rows[0]))
     return [value for some in found for value in some]

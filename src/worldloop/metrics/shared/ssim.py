@@ -110,7 +110,9 @@ def _sums(means: Array) -> tuple[Array, Array]:
                 square_both, square_gap = (both + middle) * (both + middle), gap * gap
                 # 2 cov = (var(a+b) - var(a-b)) / 2, var a + var b = (var(a+b) + var(a-b)) / 2; so for the squares of means.
                 part = (spread_both - spread_gap + contrast) / (spread_both + spread_gap + contrast)
-                row += np.float64(part * (square_both - square_gap + light) / (square_both + square_gap + light))
+                row += np.float64(
+                    part * (square_both - square_gap + light) / (square_both + square_gap + light)
+                )
                 row_structure += np.float64(part)
             full[t] += row
             structure[t] += row_structure

@@ -50,7 +50,7 @@ def make_cases(cases: int) -> list[tuple[Case, Answer]]:
         case = build_case(spec)
         truth = case.truth.frames
         still = spoilt(truth[:1].repeat(len(truth), 0), i)
-        built.append((case, Answer("asked", spoilt(truth, i), still)))
+        built.append((case, Answer("asked", spoilt(truth, i), still, twin_status="asked")))
     return built
 
 
@@ -72,6 +72,10 @@ class Given:
 
     def check_scenes(self, scenes: set[str]) -> None:
         """Made from none."""
+
+    def source(self, case: str) -> str:
+        """From no file."""
+        return ""
 
     def ask(self, cases: Sequence[Case], twins: bool = True) -> list[Answer]:
         """What was given for each case."""

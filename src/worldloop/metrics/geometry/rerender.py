@@ -105,7 +105,7 @@ def rerender_ssim(clip: Clip) -> float:
     "rerender_st_lpips",
     unit="",
     low=0.0,
-    high=float("inf"),
+    high=1.0,
     better="lower",
     worst=1.0,
     weights="stlpips",

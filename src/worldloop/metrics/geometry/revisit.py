@@ -78,12 +78,13 @@ def loop_closure_ssim(clip: Clip) -> float:
     "loop_closure_st_lpips",
     unit="",
     low=0.0,
-    high=float("inf"),
+    high=1.0,
     better="lower",
     worst=1.0,
     weights="stlpips",
     reacts=("popping", "wobble"),
     tolerance=0.01,
+    version=2,
     **_COMMON,
 )
 def loop_closure_st_lpips(clip: Clip) -> float:

@@ -19,7 +19,7 @@ SEGMENTS = 8
     group="long",
     unit="",
     low=0.0,
-    high=float("inf"),
+    high=10.0,
     better="lower",
     worst=10.0,
     source="own; |Q(first quarter) - Q(last quarter)| with Q = mscn_naturalness",
@@ -27,6 +27,7 @@ SEGMENTS = 8
     reacts=("fade-out",),
     ignores=("mirror", "colour-drift", "exposure-drift", "restless"),
     tolerance=0.1,
+    version=2,
 )
 def start_end_contrast(clip: Clip) -> float:
     """Change of picture quality from the first to the last quarter.

@@ -27,7 +27,7 @@ def quarters(values: Array) -> tuple[Array, Array]:
     group="quality",
     unit="stops",
     low=0.0,
-    high=float("inf"),
+    high=4.0,
     better="lower",
     worst=4.0,
     source="own; difference of log2 luminance between quarters of the clip",
@@ -35,6 +35,7 @@ def quarters(values: Array) -> tuple[Array, Array]:
     reacts=("exposure-drift",),
     ignores=("mirror", "restless"),
     tolerance=0.05,
+    version=2,
 )
 def exposure_drift(clip: Clip) -> float:
     """Change of brightness from the first to the last quarter, beyond the truth's.
@@ -55,7 +56,7 @@ def exposure_drift(clip: Clip) -> float:
     group="quality",
     unit="stops",
     low=0.0,
-    high=float("inf"),
+    high=4.0,
     better="lower",
     worst=4.0,
     source="own; difference of log2 red/green and blue/green between quarters of the clip",
@@ -63,6 +64,7 @@ def exposure_drift(clip: Clip) -> float:
     reacts=("colour-drift",),
     ignores=("exposure-drift", "mirror", "restless"),
     tolerance=0.1,
+    version=2,
 )
 def colour_drift(clip: Clip) -> float:
     """Change of white balance from the first to the last quarter, beyond the truth's.
@@ -83,7 +85,7 @@ def colour_drift(clip: Clip) -> float:
     group="quality",
     unit="levels",
     low=0.0,
-    high=255.0,
+    high=64.0,
     better="lower",
     worst=64.0,
     source="own; reversals of block brightness beyond the truth's",
@@ -91,6 +93,7 @@ def colour_drift(clip: Clip) -> float:
     reacts=("flicker",),
     ignores=("blur", "colour-drift", "restless"),
     tolerance=0.5,
+    version=2,
 )
 def flicker(clip: Clip) -> float:
     """Brightness that goes up and at once down again, beyond the truth's.

@@ -8,12 +8,12 @@ from worldloop.metrics.clip import Clip
 from worldloop.metrics.metric import metric
 from worldloop.metrics.shared.inverse import read_moves
 from worldloop.metrics.shared.lifting import entries
-from worldloop.metrics.shared.motion import recovered_motion
+from worldloop.metrics.shared.motion import recovered_motion, told
 from worldloop.metrics.shared.perception import shared_perception
 
 USUAL = np.array([0.2, 0.2, 22.5])
 """Metres forward and left, degrees of turn: the steps of a clip that asks for none of a kind."""
-MOTION = ("start", "depth", "hfov_deg", "motion")
+MOTION = ("start", "truth", "depth", "hfov_deg", "motion")
 
 
 def step_lengths(clip: Clip) -> np.ndarray:
@@ -58,6 +58,8 @@ def _share(clip: Clip, way: str, composite: bool) -> float:
     right = clip.once(("right action", way), lambda: WAYS[way](clip))
     kind = np.zeros(len(right), bool) if clip.composite is None else clip.composite
     use = clip.counted & (kind == composite)
+    if way == "motion":
+        use &= told(clip)
     return float(right[use].mean()) if use.any() else float("nan")
 
 
@@ -113,8 +115,8 @@ def action_accuracy_geometry(clip: Clip) -> float:
     """Share of steps at which the camera's recovered motion is that of the asked action.
 
     Forward, sideways and turn must each have the asked sign, or be less than half a step where nothing is asked. Basic actions
-    only. A step whose motion cannot be recovered is wrong. Steps are judged from one imagined frame to the next, so
-    a model that has lost its way can still be right.
+    only, and only steps whose motion the true frames tell; where the imagined ones do not, they are wrong. Steps are judged from
+    one imagined frame to the next, so a model that has lost its way can still be right.
     """
     return _share(clip, "motion", composite=False)
 

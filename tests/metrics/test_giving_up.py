@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from walk_defects import SPECS, case
 
-from worldloop.metrics import controllability  # noqa: F401  (registers its metrics)
+from worldloop.metrics import controllability, geometry  # noqa: F401  (they register their metrics)
 from worldloop.metrics.cases import CaseSpec
 from worldloop.metrics.metric import METRICS
 from worldloop.metrics.shared.motion import told
@@ -26,6 +26,7 @@ STEPS = (
     "action_accuracy_geometry",
 )
 WHOLE = ("ate", "latency")
+POINTS = ("reprojection_error", "epipolar_error", "flow_cycle_error")
 
 
 def filled(one, how):
@@ -59,6 +60,29 @@ def test_the_more_is_given_up_the_worse(spec, how):
         assert values[-1] > values[0], name
         if name in STEPS:
             assert abs(values[-1]) == abs(METRICS[name].worst), name
+
+
+@pytest.mark.parametrize("how", ["black", "grey", "noise"])
+@pytest.mark.parametrize("spec", WALKS, ids=lambda s: s.script)
+def test_points_that_are_not_shown_are_points_that_are_missed(spec, how):
+    one = case(spec)
+    rest = filled(one, how)
+    clips = [true_until(one, 8 - lost, rest) for lost in (0, 2, 4, 6, 8)]
+    for name in POINTS:
+        values = np.array([badness(name, c) for c in clips])
+        assert (values[1:] > values[0]).all() and (np.diff(values) >= -0.5).all(), (name, values)
+
+
+def test_blur_and_noise_at_the_edge_do_not_spare_a_model_its_hard_steps():
+    cv2 = pytest.importorskip("cv2")
+    one = case(WALKS[1])
+    blurred = np.stack([cv2.GaussianBlur(f, (0, 0), 7) for f in one.truth.frames])
+    noisy = one.truth.frames.copy()
+    noisy[:, :, :40] = filled(one, "noise")[:, :, :40]
+    for name in POINTS:
+        best = badness(name, one.truth)
+        assert badness(name, one.clip(blurred)) > best + 8, name
+        assert badness(name, one.clip(noisy)) > best + 3, name
 
 
 @pytest.mark.parametrize("lost", range(8))

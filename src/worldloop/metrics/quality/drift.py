@@ -42,7 +42,8 @@ def exposure_drift(clip: Clip) -> float:
 
     | e(last) - e(first) |, e the mean over a quarter's frames of log2(luminance / true luminance). Where the truth is
     not known, of log2 luminance alone: then a walk into a darker room counts as well. Cannot see a brightness that is
-    wrong from the first frame on (`psnr` does). NaN for a single frame.
+    wrong from the first frame on (`psnr` does). A frozen or a blank video scores well: no more than the truth's own change.
+    NaN for a single frame.
     """
     if len(clip.frames) < 2:
         return float("nan")
@@ -71,7 +72,8 @@ def colour_drift(clip: Clip) -> float:
 
     The length of the step between quarters of (log2 R/G, log2 B/G), R, G and B the mean linear light of a frame, less
     that of the true frame where it is known; else a walk to things of other colours counts as well. Cannot see a
-    colour that is wrong from the first frame on (`flip` does). NaN for a single frame.
+    colour that is wrong from the first frame on (`flip` does). A frozen or a blank video scores well, as by `exposure_drift`.
+    NaN for a single frame.
     """
     if len(clip.frames) < 2:
         return float("nan")
@@ -101,7 +103,7 @@ def flicker(clip: Clip) -> float:
     Where two successive changes of the mean of 8 x 8 pixels have opposite signs, the smaller of them; mean over
     blocks and steps, less the same of the truth, at least 0. What passes through the view in one direction does not
     count. Where the truth is not known nothing is taken off, and a walk that turns to and fro counts as well. A
-    frozen clip has none, which `psnr` and the horizons catch. NaN below three frames.
+    frozen or a blank video scores well, for it has none, which `psnr` and the horizons catch. NaN below three frames.
     """
     if len(clip.frames) < 3:
         return float("nan")

@@ -92,6 +92,22 @@ def test_arcs_are_told_from_basic_actions():
     assert not METRICS["action_accuracy_composite"].applies(case(WALK).truth)
 
 
+def test_accuracy_is_balanced_over_the_asked_actions():
+    one = case(WALK)  # two steps of eight turn
+    ahead = one.query.plan.vocabulary.plan(["move_forward"] * 8)
+    frames = np.stack([o.rgb for o in one.query.simulator.rollout(ahead)])
+    right = (shown_signs(one.clip(frames)) == asked_signs(one.truth)).all(axis=1)
+    turns = asked_signs(one.truth)[:, 2] != 0
+    assert turns.sum() == 2 and not right[turns].any()
+    score = METRICS["action_accuracy_geometry"].score
+    assert score(one.clip(frames)) == pytest.approx(right[~turns].mean() / 2)
+    assert score(one.truth) == 1
+    # The same without the numbers of the actions, which loops do not have.
+    assert score(replace(one.clip(frames), asked=None, outcomes=None)) == pytest.approx(
+        right[~turns].mean() / 2
+    )
+
+
 def test_latency_counts_steps_until_the_new_action_shows():
     one = case(SPECS["loop"][1])  # four steps, then turns, and so on
     frames = np.concatenate([one.truth.start[None], one.truth.frames[:-1]])

@@ -53,8 +53,17 @@ def test_latency_of_known_length():
     late = METRICS["response_latency"].score
     assert late(brightening((0, 10, 20, 30))) == 0
     assert late(brightening((0, 0, 10, 20))) == 1
-    assert late(brightening((0, 0, 0, 0))) == 3
+    assert late(brightening((0, 0, 0, 0))) == METRICS["response_latency"].worst == 16
     assert math.isnan(late(brightening((0, 10, 20, 30), true=(0, 1, 1, 1))))
+
+
+def test_a_frozen_video_never_answers_though_the_truth_comes_back_to_its_start():
+    late = METRICS["response_latency"].score
+    assert late(brightening((0, 0, 0, 0), true=(10, 20, 0, 10))) == 16
+    assert late(brightening((0, 0, 0, 10), true=(10, 20, 0, 10))) == 3
+    for spec in SPECS["loop"]:
+        assert late(frozen(spec)) == 16
+        assert late(case(spec).truth) == 0
 
 
 def test_what_does_not_count_is_left_out():
@@ -68,4 +77,4 @@ def test_frozen_and_truth_are_told_apart():
     for spec in SPECS["walk"]:
         assert METRICS["counterfactual_effect"].score(frozen(spec)) == 0
         assert METRICS["counterfactual_effect"].score(case(spec).truth) == 1
-        assert METRICS["response_latency"].score(frozen(spec)) > 0
+        assert METRICS["response_latency"].score(frozen(spec)) == 16

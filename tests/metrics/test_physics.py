@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from worldloop.actions import NAVIGATION
-from worldloop.core import InputError
+from worldloop.core import InputError, generator
 from worldloop.metrics.cases import Case, CaseSpec, build_case, list_cases
-from worldloop.metrics.cases.physics.scripts import SCRIPTS
+from worldloop.metrics.cases.physics.scripts import SCRIPTS, draw_stage
 from worldloop.metrics.clip import Clip
 from worldloop.metrics.defects import STRENGTHS
 from worldloop.metrics.defects import physics as planted
@@ -174,6 +174,11 @@ def test_lists_are_prefixes_of_longer_ones_and_name_every_test() -> None:
         longer, shorter = list_cases([kind], 2 * count, 7), list_cases([kind], count, 7)
         assert longer[:count] == shorter and len({s.id for s in longer}) == 2 * count
         assert len({s.script for s in shorter}) == count
+
+
+def test_every_floor_has_the_look_of_test_tables() -> None:
+    for script in SCRIPTS:
+        assert {draw_stage(script, generator("look", seed)).look for seed in range(8)} == {"test"}
 
 
 def test_controls_run_on_these_cases() -> None:

@@ -269,7 +269,7 @@ class Narrow(torch.nn.Module):
 
     def forward(self, x: torch.Tensor, return_features: bool = False) -> torch.Tensor:
         """[N,3,H,W] to [N,width]"""
-        return x.float().flatten(1)[:, : self.width]
+        return x.float().flatten(1)[:, : self.width] / 500
 
 
 class NarrowVideo(torch.nn.Module):

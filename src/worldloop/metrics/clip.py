@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -12,6 +12,8 @@ from worldloop.core import InputError
 
 Array = np.ndarray
 T = TypeVar("T")
+TRUE = ("true clip",)
+"""Under which `Clip.true` is kept; a case puts its own true clip there, so that what is computed of the truth serves all models."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -102,6 +104,15 @@ class Clip:
             self.kept[key] = compute()
         found: T = self.kept[key]
         return found
+
+    @property
+    def true(self) -> Clip:
+        """The clip of a model that imagines what really comes, to which the clips of one case come for the same object."""
+        assert self.truth is not None
+        truth = self.truth
+        if self.frames is truth or np.array_equal(self.frames, truth):
+            return self
+        return self.once(TRUE, lambda: replace(self, frames=truth, kept={}))
 
     @property
     def counted(self) -> Array:

@@ -32,12 +32,13 @@ class Metric:
     unit: str
     """Such as `dB`, `m`, `degrees`, `pixels`; empty for shares and scores without one."""
     low: float
-    """Smallest possible value; may be -inf."""
+    """Smallest possible score; `worst` where higher is better."""
     high: float
-    """Largest possible value; may be inf."""
+    """Largest possible score; `worst` where lower is better. The better end may be infinite."""
     better: Literal["higher", "lower"]
     worst: float
-    """What a rollout scores that failed: finite, and no better than any honest value in practice."""
+    """What a rollout scores that failed: finite, and the end of the range. `score` cuts what is worse still, so that to fail
+    never pays."""
     source: str
     """Paper or definition; says so where this is a substitute for what others call by another name."""
     needs: tuple[str, ...]
@@ -61,13 +62,15 @@ class Metric:
         return set(self.needs) <= clip.knows
 
     def score(self, clip: Clip | Sequence[Clip]) -> float:
-        """The value, checked against its range; InputError for a clip that lacks something, ArithmeticError out of range."""
+        """The value, cut at `worst`; InputError for a clip that lacks something, ArithmeticError for a value out of range."""
         for one in [clip] if isinstance(clip, Clip) else clip:
             if missing := sorted(set(self.needs) - one.knows):
                 raise InputError(
                     f"metric {self.name!r} needs {', '.join(missing)}, which this clip does not have"
                 )
         value = float(self.compute(clip))
+        if math.isfinite(value):
+            value = max(value, self.worst) if self.better == "higher" else min(value, self.worst)
         slack = 1e-6 * max(1.0, abs(value)) if math.isfinite(value) else 0.0
         if not math.isnan(value) and not self.low - slack <= value <= self.high + slack:
             raise ArithmeticError(f"metric {self.name!r} gave {value:g}, outside {self.low:g}..{self.high:g}")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from worldloop.core import InputError, Observation, Plan, Query
-from worldloop.metrics.clip import Clip
+from worldloop.metrics.clip import TRUE, Clip
 
 DOMAINS = ("indoor", "gaming", "robotics")
 """Walking through furnished houses by camera motions; the same by held keys; an arm or bodies on a table."""
@@ -59,7 +59,7 @@ class Case:
 
     def clip(self, frames: np.ndarray, twin: np.ndarray | None = None) -> Clip:
         """The clip of a model's frames uint8 [T,H,W,3], and of those it imagined for doing nothing."""
-        return replace(self.truth, frames=frames, twin=twin, kept={})
+        return replace(self.truth, frames=frames, twin=twin, kept={TRUE: self.truth})
 
 
 Builder = Callable[[CaseSpec], Case]

@@ -1,4 +1,9 @@
-"""Which action do the imagined frames show? Read in three ways, for basic actions and for those that do two things at once."""
+"""Which action do the imagined frames show? Read in three ways, for basic actions and for those that do two things at once.
+
+All are balanced: of each action that a clip asks for, the share of its steps that are right, and the mean of these shares, so that an
+answer that is always the same gains nothing from how often it is asked for. Where a clip asks for one action alone, such an answer may
+still be right; only means over many scripts say something.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +13,12 @@ from worldloop.metrics.clip import Clip
 from worldloop.metrics.metric import metric
 from worldloop.metrics.shared.inverse import read_moves
 from worldloop.metrics.shared.lifting import entries
-from worldloop.metrics.shared.motion import recovered_motion
+from worldloop.metrics.shared.motion import recovered_motion, told
 from worldloop.metrics.shared.perception import shared_perception
 
 USUAL = np.array([0.2, 0.2, 22.5])
 """Metres forward and left, degrees of turn: the steps of a clip that asks for none of a kind."""
-MOTION = ("start", "depth", "hfov_deg", "motion")
+MOTION = ("start", "truth", "depth", "hfov_deg", "motion")
 
 
 def step_lengths(clip: Clip) -> np.ndarray:
@@ -55,10 +60,25 @@ def _by_network(clip: Clip) -> np.ndarray:
 
 
 def _share(clip: Clip, way: str, composite: bool) -> float:
+    """Mean over the asked actions of the share of their steps that are right; NaN where no step counts."""
     right = clip.once(("right action", way), lambda: WAYS[way](clip))
     kind = np.zeros(len(right), bool) if clip.composite is None else clip.composite
     use = clip.counted & (kind == composite)
-    return float(right[use].mean()) if use.any() else float("nan")
+    if way == "motion":
+        use &= told(clip)
+    if not use.any():
+        return float("nan")
+    _, numbers = np.unique(_actions(clip)[use], axis=0, return_inverse=True)
+    count, hits = np.bincount(numbers.ravel()), np.bincount(numbers.ravel(), right[use])
+    return float((hits / count).mean())
+
+
+def _actions(clip: Clip) -> np.ndarray:
+    """What tells the asked actions apart, a row for each step."""
+    if clip.asked is not None:
+        return clip.asked[:, None]
+    assert clip.motion is not None
+    return clip.motion
 
 
 WAYS = {"outcome": _by_outcome, "motion": _by_motion, "network": _by_network}
@@ -72,6 +92,7 @@ _COMMON = {
     "reacts": ("other-action", "no-action"),
     "ignores": ("nudge",),
     "tolerance": 0.15,
+    "version": 2,
 }
 _OUTCOME = {
     "source": "recovered action as in this library's open-loop score, by ST-LPIPS to the true outcomes",
@@ -86,10 +107,12 @@ _NETWORK = {
 
 @metric("action_accuracy", needs=("outcomes", "asked"), **_COMMON, **_OUTCOME)
 def action_accuracy(clip: Clip) -> float:
-    """Share of steps at which the asked action's true outcome is the one most like the imagined frame.
+    """Share of each action's steps at which its true outcome is the one most like the imagined frame.
 
-    Basic actions only. Chance is 1 over the number of actions. Outcomes are those from where the plan truly stands, so a model
-    that has lost its way is wrong from then on.
+    Basic actions only; mean over the asked ones. Outcomes are those from where the plan truly stands, so a model that has lost its
+    way is wrong from then on. Of all actions, walking on changes the view least, so that a frozen picture is often taken for it:
+    over the first eight cases of `walk` and of `keys`, frozen scored 0.27 and 0.31 (1.0 in the script W), and walking on
+    whatever is asked 0.31 and 0.30.
     """
     return _share(clip, "outcome", composite=False)
 
@@ -101,44 +124,49 @@ def action_accuracy(clip: Clip) -> float:
     **_OUTCOME,
 )
 def action_accuracy_composite(clip: Clip) -> float:
-    """Share of steps that move and turn at once at which the asked action's true outcome is most like the imagined frame.
+    """Share of each arc's steps at which its true outcome is the one most like the imagined frame.
 
-    Arcs lead away quickly: one that goes wrong early makes all later ones wrong.
+    Steps that move and turn at once; mean over the asked ones. Arcs lead away quickly: one that goes wrong early makes all later ones wrong.
     """
     return _share(clip, "outcome", composite=True)
 
 
 @metric("action_accuracy_geometry", needs=MOTION, **_COMMON, **_MOTION)
 def action_accuracy_geometry(clip: Clip) -> float:
-    """Share of steps at which the camera's recovered motion is that of the asked action.
+    """Share of each action's steps at which the camera's recovered motion is that of the action.
 
-    Forward, sideways and turn must each have the asked sign, or be less than half a step where nothing is asked. Basic actions
-    only. A step whose motion cannot be recovered is wrong. Steps are judged from one imagined frame to the next, so
-    a model that has lost its way can still be right.
+    Mean over the asked actions. Forward, sideways and turn must each have the asked sign, or be less than half a step where nothing is asked. Basic actions
+    only, and only steps whose motion the true frames tell; where the imagined ones do not, they are wrong. Steps are judged from
+    one imagined frame to the next, so a model that has lost its way can still be right. Frozen scores 0, and walking on whatever is asked 0.24 and 0.19 over
+    the first eight cases of `walk` and of `keys`.
     """
     return _share(clip, "motion", composite=False)
 
 
 @metric("action_accuracy_geometry_composite", needs=(*MOTION, "composite"), **_COMMON, **_MOTION)
 def action_accuracy_geometry_composite(clip: Clip) -> float:
-    """Share of steps that move and turn at once and whose recovered motion does just so."""
+    """Share of each arc's steps at which the camera's recovered motion is that of the arc.
+
+    Steps that move and turn at once; otherwise as `action_accuracy_geometry`.
+    """
     return _share(clip, "motion", composite=True)
 
 
 @metric("action_accuracy_inverse", needs=("start", "motion"), **_COMMON, **_NETWORK)
 def action_accuracy_inverse(clip: Clip) -> float:
-    """Share of steps at which a trained network reads the asked action from two consecutive frames.
+    """Share of each action's steps at which a trained network reads it from two consecutive frames.
 
-    Basic actions only; the network knows steps of 0.2 m and turns of 22.5 degrees in houses seen at 90 degrees, and
-    should not be believed elsewhere. It needs no depth and no poses.
+    Basic actions only, mean over the asked ones; the network knows steps of 0.2 m and turns of 22.5 degrees in houses seen at 90 degrees, and
+    should not be believed elsewhere. It needs no depth and no poses. Frozen scores 0, and walking on whatever is asked 0.27 and
+    0.19 over the first eight cases of `walk` and of `keys`, the truth 0.98 and 0.84.
     """
     return _share(clip, "network", composite=False)
 
 
 @metric("action_accuracy_inverse_composite", needs=("start", "motion", "composite"), **_COMMON, **_NETWORK)
 def action_accuracy_inverse_composite(clip: Clip) -> float:
-    """Share of steps that move and turn at once from which the trained network reads both.
+    """Share of each arc's steps at which the trained network reads both its walk and its turn.
 
-    The network is right on 0.7 of true frames only, so the truth scores no more.
+    Steps that move and turn at once; mean over the asked ones. The network is right on 0.7 of true frames only, so the truth scores no more.
     """
     return _share(clip, "network", composite=True)

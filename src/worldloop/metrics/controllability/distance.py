@@ -11,7 +11,7 @@ from worldloop.metrics.shared.fidelity import st_lpips_steps
     "controllability",
     group="controllability",
     unit="",
-    low=-float("inf"),
+    low=0.0,
     high=1.0,
     better="higher",
     worst=0.0,
@@ -21,6 +21,7 @@ from worldloop.metrics.shared.fidelity import st_lpips_steps
     reacts=("wrong-turn", "half-step", "other-action", "no-action"),
     ignores=("nudge",),
     tolerance=0.03,
+    version=2,
 )
 def controllability(clip: Clip) -> float:
     """1 - perceptual distance to the true frames under the same actions.

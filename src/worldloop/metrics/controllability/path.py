@@ -1,21 +1,28 @@
-"""The camera's motion as recovered from the imagined frames, against the true one."""
+"""The camera's motion as recovered from the imagined frames, against the true one.
+
+Only steps count whose motion the true frames tell, the same for every model. Where the imagined frames do not tell it, they have
+given the step up, which costs what going as far the other way would: to show nothing is no better than to stand still or to show
+something plainly wrong. A clip that gives up more than half of its steps has failed.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
 from worldloop.metrics.clip import Clip
+from worldloop.metrics.controllability.accuracy import step_lengths
 from worldloop.metrics.metric import metric
 from worldloop.metrics.shared.lifting import steps_between
-from worldloop.metrics.shared.motion import recovered_motion
+from worldloop.metrics.shared.motion import given_up, recovered_motion, told, unreadable
 
-NEEDS = ("start", "depth", "poses", "hfov_deg", "motion")
+NEEDS = ("start", "truth", "depth", "poses", "hfov_deg", "motion")
 MOST_DEGREES = 180.0
 MOST_STEPS = 2.0
 """Largest error of a step in its own length: that of going as far the other way."""
 MOST_PATH = 20.0
+"""Metres, the largest error of an entry of a path."""
 MOST_DRIFT = 2.0
-"""Metres, the values of clips from whose frames no path can be read."""
+"""Metres, the error of clips from whose frames no steps can be read."""
 WALKED = 0.01
 """Metres from which a step is a walk."""
 
@@ -47,18 +54,22 @@ def chained(start: np.ndarray, steps: np.ndarray) -> np.ndarray:
     reacts=("wrong-turn", "other-action", "no-action"),
     ignores=("half-step", "nudge"),
     tolerance=1.0,
+    version=2,
 )
 def rotation_error(clip: Clip) -> float:
     """Degrees between the camera's turn in the imagined frames and the true one, each step.
 
-    Mean over the steps that the world let happen and whose motion can be recovered. A clip is failed where more than half of them
-    cannot. A frozen video is read as no motion. Turns beyond 60 degrees in one step are not found.
+    Mean over the steps that the world let happen and whose motion the true frames tell, NaN where there is none. A step that the
+    imagined frames give up counts with twice the asked turn, 45 degrees for turns of 22.5. A frozen video is read as no motion. Turns beyond 60 degrees in one step are not found.
     """
     found, truth = recovered_motion(clip), steps_between(_poses(clip))
-    use = found.known & clip.counted
-    if found.failed or not use.any():
-        return MOST_DEGREES if clip.counted.any() else float("nan")
-    return float(angles_between(found.steps[use, :3, :3], truth[use, :3, :3]).mean())
+    use = clip.counted & told(clip)
+    if not use.any():
+        return float("nan")
+    if unreadable(clip):
+        return MOST_DEGREES
+    angles = angles_between(found.steps[:, :3, :3], truth[:, :3, :3])
+    return float(np.where(given_up(clip), MOST_STEPS * step_lengths(clip)[2], angles)[use].mean())
 
 
 @metric(
@@ -74,24 +85,22 @@ def rotation_error(clip: Clip) -> float:
     reacts=("half-step",),
     ignores=("nudge",),
     tolerance=0.1,
+    version=2,
 )
 def translation_error(clip: Clip) -> float:
     """How far the imagined step of the camera misses the true one, in lengths of that step.
 
-    Over steps that truly walk, each at most 2, NaN where there is none. No scale is aligned, so that steps which are too short
-    count: the depth of each moment is the true one. After a model has gone astray, that depth is of another view, and lengths
-    are rough. A frozen video scores 1.
+    Over steps that truly walk, each at most 2, NaN where there is none. A step that the imagined frames give up counts with 2. No
+    scale is aligned, so that steps which are too short count: the depth of each moment is the true one. After a model has gone
+    astray, that depth is of another view, and lengths are rough. A frozen video scores 1.
     """
     found, truth = recovered_motion(clip), steps_between(_poses(clip))
     length = np.linalg.norm(truth[:, :3, 3], axis=1)
-    walks = clip.counted & (length > WALKED)
-    if not walks.any():
+    use = clip.counted & told(clip) & (length > WALKED)
+    if not use.any():
         return float("nan")
-    use = walks & found.known
-    if found.failed or not use.any():
-        return MOST_STEPS
     miss = np.linalg.norm(found.steps[use, :3, 3] - truth[use, :3, 3], axis=1) / length[use]
-    return float(np.minimum(miss, MOST_STEPS).mean())
+    return float(np.where(given_up(clip)[use], MOST_STEPS, np.minimum(miss, MOST_STEPS)).mean())
 
 
 @metric(
@@ -99,7 +108,7 @@ def translation_error(clip: Clip) -> float:
     group="controllability",
     unit="m",
     low=0.0,
-    high=float("inf"),
+    high=MOST_PATH,
     better="lower",
     worst=MOST_PATH,
     source="Sturm et al., IROS 2012; paths are aligned at the known start only, and as evo computes it without alignment",
@@ -107,18 +116,27 @@ def translation_error(clip: Clip) -> float:
     reacts=("half-step",),
     ignores=("nudge",),
     tolerance=0.05,
+    version=2,
 )
 def ate(clip: Clip) -> float:
     """Absolute trajectory error: distance of the imagined camera's path from the true one.
 
-    Root mean square over all entries after the start. Steps that cannot be recovered are taken as standing still, and a clip in
-    which they are more than half is failed. What happens after a blocked step counts too, for the truth is blocked as well.
+    Root mean square over all entries after the start, each at most 20 m. Steps that even the true frames do not tell are taken as
+    right. From the first step on that the imagined frames give up, nobody knows where the camera is: each step then adds two steps'
+    length to the error, as if it went straight the other way. A clip that gives up more than half of its steps scores 20. What
+    happens after a blocked step counts too, for the truth is blocked as well. NaN where the true frames tell no step.
     """
-    found, poses = recovered_motion(clip), _poses(clip)
-    if found.failed:
+    found, poses, use, lost = recovered_motion(clip), _poses(clip), told(clip), given_up(clip)
+    if not use.any():
+        return float("nan")
+    if unreadable(clip):
         return MOST_PATH
-    path = chained(poses[0], found.steps)
-    return float(np.sqrt(np.square(path[1:, :3, 3] - poses[1:, :3, 3]).sum(axis=1).mean()))
+    path = chained(poses[0], np.where(use[:, None, None], found.steps, steps_between(poses)))
+    apart = np.linalg.norm(path[:, :3, 3] - poses[:, :3, 3], axis=1)
+    if lost.any():
+        first = int(lost.argmax())
+        apart[first:] = apart[first] + MOST_STEPS * step_lengths(clip)[0] * np.arange(len(apart) - first)
+    return float(np.sqrt(np.square(np.minimum(apart[1:], MOST_PATH)).mean()))
 
 
 @metric(
@@ -126,7 +144,7 @@ def ate(clip: Clip) -> float:
     group="controllability",
     unit="m",
     low=0.0,
-    high=float("inf"),
+    high=MOST_DRIFT,
     better="lower",
     worst=MOST_DRIFT,
     source="Sturm et al., IROS 2012, over one step, as evo computes it",
@@ -134,18 +152,22 @@ def ate(clip: Clip) -> float:
     reacts=("half-step",),
     ignores=("nudge",),
     tolerance=0.05,
+    version=2,
 )
 def rpe(clip: Clip) -> float:
     """Relative pose error: what each imagined step of the camera adds to the error of its path.
 
-    Root mean square of the translation over all steps that can be recovered; a clip in which they are less than half is failed.
-    Its other half, the turn, is `rotation_error`.
+    Root mean square of the translation over all steps that the true frames tell, NaN where there is none. A step that the imagined
+    frames give up counts with twice the asked length. Its other half, the turn, is `rotation_error`.
     """
-    found, truth = recovered_motion(clip), steps_between(_poses(clip))
-    if found.failed:
+    found, truth, use = recovered_motion(clip), steps_between(_poses(clip)), told(clip)
+    if not use.any():
+        return float("nan")
+    if unreadable(clip):
         return MOST_DRIFT
-    apart = np.linalg.solve(truth[found.known], found.steps[found.known])[:, :3, 3]
-    return float(np.sqrt(np.square(apart).sum(axis=1).mean()))
+    apart = np.linalg.norm(np.linalg.solve(truth, found.steps)[:, :3, 3], axis=1)
+    apart = np.where(given_up(clip), MOST_STEPS * step_lengths(clip)[0], apart)
+    return float(np.sqrt(np.square(apart[use]).mean()))
 
 
 def _poses(clip: Clip) -> np.ndarray:

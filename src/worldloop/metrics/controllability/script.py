@@ -1,4 +1,8 @@
-"""How the imagined camera follows its keys, in the forms of WorldMark (arXiv 2604.21686), on recovered motion."""
+"""How the imagined camera follows its keys, in the forms of WorldMark (arXiv 2604.21686), on recovered motion.
+
+Only steps count whose motion the true frames tell. Where the imagined frames do not, they have given the step up, which counts as
+going as far the other way.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +13,21 @@ import numpy as np
 from worldloop.metrics.clip import Clip
 from worldloop.metrics.controllability.accuracy import MOTION, asked_signs, shown_signs, step_lengths
 from worldloop.metrics.metric import metric
-from worldloop.metrics.shared.motion import recovered_motion
+from worldloop.metrics.shared.motion import given_up, recovered_motion, told
 
 LEAST = 0.25
 """Share of the asked motion below which the shown one is too little for its direction to mean anything: scores then fall to 0
 with it, so that the noise of a still picture points nowhere."""
 MOST_STEPS = 16.0
-"""Latency of a clip that failed."""
-_SCORE = {"group": "controllability", "unit": "", "high": 1.0, "better": "higher", "needs": MOTION}
+"""Latency of a clip that failed, and the longest."""
+_SCORE = {
+    "group": "controllability",
+    "unit": "",
+    "high": 1.0,
+    "better": "higher",
+    "needs": MOTION,
+    "version": 2,
+}
 _SOURCE = "WorldMark (arXiv 2604.21686), on motion from flow and true depth instead of estimated poses"
 
 
@@ -33,17 +44,14 @@ _SOURCE = "WorldMark (arXiv 2604.21686), on motion from flow and true depth inst
 def direction(clip: Clip) -> float:
     """How far the imagined camera walks the way that is asked, of how far it walks: sum(dt . g) / sum(|dt|).
 
-    Over steps that are asked to walk, NaN where there is none; 1 is straight along, 0 across or not at all, -1 backwards. Not the
-    length but the way counts, see `translation_error` for that. A frozen video scores 0.
+    Over steps that are asked to walk, NaN where there is none; 1 is straight along, 0 across or not at all, -1 backwards or given
+    up. Not the length but the way counts, see `translation_error` for that. A frozen video scores 0.
     """
-    asked, shown, known = _motion(clip)
+    asked, shown, use = _motion(clip)
     goal, length = asked[:, :2], np.linalg.norm(asked[:, :2], axis=1)
-    walks = clip.counted & (length > 0)
-    if not walks.any():
+    use &= length > 0
+    if not use.any():
         return float("nan")
-    use = walks & known
-    if recovered_motion(clip).failed or not use.any():
-        return -1.0
     along = (shown[use, :2] * goal[use]).sum(axis=1) / length[use]
     total = np.linalg.norm(shown[use, :2], axis=1).sum()
     return float(along.sum() / max(total, LEAST * length[use].sum()))
@@ -65,13 +73,10 @@ def turning(clip: Clip) -> float:
     Over steps that are asked to turn, NaN where there is none. Turning too little is found by `rotation_error`, not here, until it
     is less than a quarter. A frozen video scores 0.
     """
-    asked, shown, known = _motion(clip)
-    turns = clip.counted & (asked[:, 2] != 0)
-    if not turns.any():
+    asked, shown, use = _motion(clip)
+    use &= asked[:, 2] != 0
+    if not use.any():
         return float("nan")
-    use = turns & known
-    if recovered_motion(clip).failed or not use.any():
-        return -1.0
     along = shown[use, 2] * np.sign(asked[use, 2])
     total = np.abs(shown[use, 2]).sum()
     return float(along.sum() / max(total, LEAST * np.abs(asked[use, 2]).sum()))
@@ -90,19 +95,16 @@ def turning(clip: Clip) -> float:
 def purity(clip: Clip) -> float:
     """Share of the imagined camera's motion that is along the pressed key.
 
-    Walks and turns are measured in steps of their kind; what goes against the key or across it is impure. A frozen video
-    scores 0, and so does one from which no motion can be recovered.
+    Walks and turns are measured in steps of their kind; what goes against the key or across it is impure, and so is a step that is
+    given up. A frozen video scores 0.
     """
-    asked, shown, known = _motion(clip)
+    asked, shown, use = _motion(clip)
     unit = step_lengths(clip)
     asked, shown = asked / unit, shown / unit
     length = np.linalg.norm(asked, axis=1)
-    use = clip.counted & (length > 0)
+    use &= length > 0
     if not use.any():
         return float("nan")
-    use &= known
-    if recovered_motion(clip).failed or not use.any():
-        return 0.0
     goal = asked[use] / length[use, None]
     along = (shown[use] * goal).sum(axis=1)
     across = np.linalg.norm(shown[use] - along[:, None] * goal, axis=1)
@@ -115,7 +117,7 @@ def purity(clip: Clip) -> float:
     group="controllability",
     unit="steps",
     low=0.0,
-    high=float("inf"),
+    high=MOST_STEPS,
     better="lower",
     worst=MOST_STEPS,
     source="WorldMark (arXiv 2604.21686) in steps of the plan, on motion from flow and true depth",
@@ -123,12 +125,13 @@ def purity(clip: Clip) -> float:
     reacts=("other-action", "no-action"),
     ignores=("nudge",),
     tolerance=0.2,
+    version=2,
 )
 def latency(clip: Clip) -> float:
     """Steps from a change of the asked action until the imagined frames show the new one.
 
-    Mean over all changes, the first action included. An action that is never shown counts with all the steps for which it is
-    asked. Actions that the world blocked are left out.
+    Mean over all changes, the first action included; at most 16. An action that is never shown counts with all the steps for which
+    it is asked. Actions that the world blocked are left out.
     """
     right = (shown_signs(clip) == asked_signs(clip)).all(axis=1)
     asked = asked_signs(clip)
@@ -142,7 +145,7 @@ def latency(clip: Clip) -> float:
 
 
 def _motion(clip: Clip) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What is asked and what is shown, float64 [T,3] each, and bool [T] where that is known."""
+    """What is asked and what is shown, float64 [T,3] each, and bool [T] which steps count: a new array."""
     assert clip.motion is not None
-    found = recovered_motion(clip)
-    return clip.motion, found.floor, found.known
+    shown = np.where(given_up(clip)[:, None], -clip.motion, recovered_motion(clip).floor)
+    return clip.motion, shown, clip.counted & told(clip)

@@ -1,4 +1,8 @@
-"""Points that are followed from one imagined frame to the next."""
+"""Points that are followed from one imagined frame to the next.
+
+Which steps are judged, and by how many points at the least, depends on what is really seen alone, so that no model is spared what it
+cannot show.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,9 @@ from worldloop.metrics.shared.opencv import opencv
 MOST = 16.0
 """Pixels at a width of 128: a point that misses by more, or is lost, counts with this."""
 FEWEST = 10
-"""Points with texture; a step with less shows nothing that could be followed and counts with `MOST`."""
+"""Points with texture that stay in sight in the true frames, without which a step is asked of nobody."""
+LEAST_SHARE = 0.25
+"""Of that number, how many points the imagined frames must have too; those that lack count with `MOST`."""
 CYCLE_EVERY = 2
 """Steps of which one is followed back: every frame but perhaps the last is then in some pair, at half the cost."""
 MARGIN = 4.0
@@ -36,13 +42,14 @@ _PIXELS = {
     "high": MOST,
     "better": "lower",
     "worst": MOST,
+    "version": 2,
 }
 
 
 @metric(
     "reprojection_error",
     source="WorldScore's 3D consistency (arXiv 2504.00983) with true depth and poses in place of DROID-SLAM's",
-    needs=("start", "depth", "poses", "hfov_deg", "motion"),
+    needs=("start", "truth", "depth", "poses", "hfov_deg", "motion"),
     reacts=("wrong-turn", "other-action", "half-step", "wobble"),
     ignores=("nudge",),
     tolerance=0.7,
@@ -55,16 +62,17 @@ def reprojection_error(clip: Clip) -> float:
     A frozen video misses by the true motion. It sees only what is next to edges and corners, and no colours.
     """
     there, inside = followed_samples(clip)
-    truth, seen = moved_samples(clip)
+    truth, visible = moved_samples(clip)
     miss = np.linalg.norm(there - truth, axis=-1) / scale(clip)
     miss = np.where(inside, np.minimum(miss, MOST), MOST)
-    return _mean_of_steps(clip, miss, seen & _away_from_edge(clip, truth))
+    seen = visible & _away_from_edge(clip, truth)
+    return _mean_of_steps(clip, miss, seen, seen)
 
 
 @metric(
     "epipolar_error",
     source="Sampson's distance (Hartley and Zisserman, section 11.4.3), with the true poses",
-    needs=("start", "poses", "hfov_deg", "motion"),
+    needs=("start", "truth", "poses", "hfov_deg", "motion"),
     reacts=("wrong-turn", "wobble"),
     ignores=("half-step", "nudge"),
     tolerance=0.5,
@@ -74,8 +82,8 @@ def epipolar_error(clip: Clip) -> float:
     """Pixels by which points followed through the imagined frames leave the lines on which the true poses put them.
 
     Needs no depth. Sampson's distance where the camera truly walks; where it only turns, the distance to the one place that the
-    turn leaves. Along its line a point may slide, so a frozen video and steps of wrong length pass while walking straight;
-    `reprojection_error` sees them.
+    turn leaves. Points that are lost count with 16, if they stay in view in the truth. Along its line a point may slide, so a
+    frozen video and steps of wrong length pass while walking straight; `reprojection_error` sees them.
     """
     assert clip.poses is not None
     height, width = clip.frames.shape[1:3]
@@ -83,32 +91,27 @@ def epipolar_error(clip: Clip) -> float:
     there, inside = followed_samples(clip)
     back = np.linalg.inv(steps_between(clip.poses))  # from the frame of entry t to that of t + 1
     old, new = rays(points, height, width, length), rays(there, height, width, length)
-    miss = np.empty(inside.shape)
-    seen = np.ones(inside.shape, bool)
+    # Where the camera walks, only the true frames know which points stay in view.
+    miss, seen = np.empty(inside.shape), _stays(clip)
     for t, move in enumerate(back):
-        turned = old @ move[:3, :3].T
-        where, seen[t] = project(turned, height, width, length)
         if np.linalg.norm(move[:3, 3]) < STILL:
-            seen[t] &= _away_from_edge(clip, where)
+            where, ahead = project(old @ move[:3, :3].T, height, width, length)
+            seen[t] = ahead & _away_from_edge(clip, where)
             miss[t] = np.linalg.norm(there[t] - where, axis=-1)
             continue
-        seen[t] = True
         x, y, z = move[:3, 3]
         essential = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]]) @ move[:3, :3]
         line, other = old @ essential.T, new[t] @ essential
         slope = np.sqrt((line[:, :2] ** 2).sum(axis=1) + (other[:, :2] ** 2).sum(axis=1))
         miss[t] = np.abs((new[t] * line).sum(axis=1)) / np.maximum(slope, 1e-12) * length
-    miss = np.minimum(miss / scale(clip), MOST)
-    # While walking, points near the edge leave the view rightly; only a turn says which ones should have stayed.
-    walks = np.linalg.norm(back[:, :3, 3], axis=1) >= STILL
-    seen &= inside | ~walks[:, None]
-    return _mean_of_steps(clip, np.where(inside, miss, MOST), seen)
+    miss = np.where(inside, np.minimum(miss / scale(clip), MOST), MOST)
+    return _mean_of_steps(clip, miss, seen, seen)
 
 
 @metric(
     "flow_cycle_error",
     source="WorldScore's photometric consistency (arXiv 2504.00983) with DIS flow in place of SEA-RAFT, in pixels of its own",
-    needs=("start", "hfov_deg"),
+    needs=("start", "truth", "hfov_deg"),
     reacts=("popping", "wobble"),
     ignores=("half-step", "wrong-turn"),
     tolerance=0.7,
@@ -118,8 +121,8 @@ def flow_cycle_error(clip: Clip) -> float:
     """Pixels by which points come back elsewhere when followed to the next imagined frame and back again.
 
     Things that appear, vanish or change their look between frames cannot be followed back. True frames do not score 0, for what is
-    hidden cannot be followed either. Every other step is looked at. A frozen video scores 0: `reprojection_error` and `rotation_error` see that it
-    does not move.
+    hidden cannot be followed either. Points may leave the view, but not many more than in the truth. Every other step is looked
+    at. A frozen video scores 0: `reprojection_error` and `rotation_error` see that it does not move.
     """
     cv2, points = opencv(), samples(clip)
     there, inside = followed_samples(clip)
@@ -129,8 +132,8 @@ def flow_cycle_error(clip: Clip) -> float:
     for t, field, at in zip(steps, fields, there[::CYCLE_EVERY]):
         back = cv2.remap(field, at.astype(np.float32)[:, None], None, cv2.INTER_LINEAR)[:, 0]
         miss[t] = np.linalg.norm(at + back - points, axis=1)
-    miss = np.where(np.isfinite(miss), np.minimum(miss / scale(clip), MOST), MOST)
-    return _mean_of_steps(clip, miss, inside, CYCLE_EVERY)
+    miss = np.where(inside & np.isfinite(miss), np.minimum(miss / scale(clip), MOST), MOST)
+    return _mean_of_steps(clip, miss, inside, _stays(clip), CYCLE_EVERY)
 
 
 def _away_from_edge(clip: Clip, pixels: np.ndarray) -> np.ndarray:
@@ -143,12 +146,23 @@ def _away_from_edge(clip: Clip, pixels: np.ndarray) -> np.ndarray:
     return inside
 
 
-def _mean_of_steps(clip: Clip, miss: np.ndarray, seen: np.ndarray, every: int = 1) -> float:
-    """Mean over points of [T,N] with texture and in sight, then over every so many of the steps, if they count."""
-    use = seen & textured(clip)
+def _stays(clip: Clip) -> np.ndarray:
+    """bool [T,N]: points that, followed through the true frames, are in view after the step; a new array."""
+    there, inside = followed_samples(clip.true)
+    return inside & _away_from_edge(clip, there)
+
+
+def _mean_of_steps(
+    clip: Clip, miss: np.ndarray, seen: np.ndarray, truly_seen: np.ndarray, every: int = 1
+) -> float:
+    """Mean over points of [T,N] with texture and in sight, then over every so many of the steps, if they count.
+
+    truly_seen: bool [T,N], what is in sight of the true frames' points, which says how many there must be.
+    """
+    use, wanted = seen & textured(clip), (truly_seen & textured(clip.true)).sum(axis=1)
     count = use.sum(axis=1)
-    rows = np.where(use, miss, 0).sum(axis=1) / np.maximum(count, 1)
-    # A step at which too little can truly stay in sight is no fault of the model: only a lack of texture is.
-    rows = np.where(textured(clip).sum(axis=1) < FEWEST, MOST, np.where(count < FEWEST, np.nan, rows))
-    rows = rows[::every][clip.counted[::every]]
-    return float(np.nanmean(rows)) if np.isfinite(rows).any() else float("nan")
+    least = np.maximum(LEAST_SHARE * wanted, 1)
+    total = np.where(use, miss, 0).sum(axis=1) + MOST * np.maximum(least - count, 0)
+    rows, asked = total / np.maximum(count, least), clip.counted & (wanted >= FEWEST)
+    rows = rows[::every][asked[::every]]
+    return float(rows.mean()) if len(rows) else float("nan")

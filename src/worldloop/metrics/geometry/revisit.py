@@ -1,4 +1,8 @@
-"""Places that are seen again: is what was there still there? A frozen video wins all of these."""
+"""Places that are seen again: is what was there still there?
+
+A frozen video wins all of these. A view with less than a tenth of the true one's local contrast shows nothing that could be there
+again and counts as the worst, so that a blank video does not.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import numpy as np
 
 from worldloop.metrics.clip import Clip
 from worldloop.metrics.metric import metric
+from worldloop.metrics.shared.contrast import shows_something
 from worldloop.metrics.shared.lifting import entries
 from worldloop.metrics.shared.likeness import MOST_PSNR, psnr, ssim_map
 from worldloop.metrics.shared.parts import by_step
@@ -18,8 +23,9 @@ ALIKE = 0.5
 _COMMON = {
     "group": "geometry",
     "source": "loop closure as in WorldMark's revisit (arXiv 2604.21686), at places that are truly equal",
-    "needs": ("start", "poses", "revisits"),
+    "needs": ("start", "truth", "poses", "revisits"),
     "ignores": ("half-step",),
+    "version": 2,
 }
 
 
@@ -51,8 +57,9 @@ def loop_closure_psnr(clip: Clip) -> float:
     Mean over places; the real start is the first view of its place. Equal pictures score 60 dB. Whether the view is right is not
     asked, so a frozen video scores best: `reprojection_error` and `controllability` see that it does not move.
     """
-    views = entries(clip)
-    return _mean([psnr(views[i], views[j]) for i, j in closing_pairs(clip)])
+    views, pairs = entries(clip), closing_pairs(clip)
+    values = [psnr(views[i], views[j]) for i, j in pairs]
+    return _mean(np.where(_both_shown(clip, pairs), values, 0.0))
 
 
 @metric(
@@ -71,15 +78,16 @@ def loop_closure_ssim(clip: Clip) -> float:
 
     As `loop_closure_psnr`, and won by a frozen video like it.
     """
-    views = entries(clip)
-    return _mean([float(ssim_map(views[i], views[j]).mean()) for i, j in closing_pairs(clip)])
+    views, pairs = entries(clip), closing_pairs(clip)
+    values = [float(ssim_map(views[i], views[j]).mean()) for i, j in pairs]
+    return _mean(np.where(_both_shown(clip, pairs), values, -1.0))
 
 
 @metric(
     "loop_closure_st_lpips",
     unit="",
     low=0.0,
-    high=float("inf"),
+    high=1.0,
     better="lower",
     worst=1.0,
     weights="stlpips",
@@ -95,7 +103,8 @@ def loop_closure_st_lpips(clip: Clip) -> float:
     views, pairs = entries(clip), closing_pairs(clip)
     if not len(pairs):
         return float("nan")
-    return float(shared_perception().stlpips(views[pairs[:, 0]], views[pairs[:, 1]]).mean(dtype=np.float64))
+    distance = shared_perception().stlpips(views[pairs[:, 0]], views[pairs[:, 1]])
+    return _mean(np.where(_both_shown(clip, pairs), distance, 1.0))
 
 
 @metric(
@@ -118,7 +127,7 @@ def revisit_error(clip: Clip) -> float:
     assert clip.revisits is not None
     views = entries(clip)
     squares = [np.square(views[i].astype(np.float32) - views[j]).mean() for i, j in clip.revisits]
-    return _mean([float(np.sqrt(s)) for s in squares])
+    return _mean(np.where(_both_shown(clip, clip.revisits), np.sqrt(squares), 255.0))
 
 
 @metric(
@@ -130,30 +139,32 @@ def revisit_error(clip: Clip) -> float:
     better="higher",
     worst=0.0,
     source="this library; things and visits from the simulator's segmentation and poses",
-    needs=("start", "poses", "revisits", "segmentation"),
+    needs=("start", "truth", "poses", "revisits", "segmentation"),
     reacts=("popping", "wobble"),
     ignores=("half-step",),
     tolerance=0.05,
+    version=2,
 )
 def object_permanence(clip: Clip) -> float:
     """Share of the things that left the view and came back that look as they did before.
 
     A thing is taken at two visits of the same place, between which it was truly out of sight at some entry. It is the same again
-    where the structural similarity of the two imagined views is at least 0.5 on average over its pixels. NaN where nothing comes
-    back. Won by a frozen video: `reprojection_error` sees that it does not move.
+    where the structural similarity of the two imagined views is at least 0.5 on average over its pixels, and both show something.
+    NaN where nothing comes back. Won by a frozen video: `reprojection_error` sees that it does not move.
     """
     assert clip.segmentation is not None
     views, ids = entries(clip), clip.segmentation
     least = LEAST_PIXELS * ids[0].size
     same, total, present = 0, 0, by_step(_numbers, ids)
-    for i, j in closing_pairs(clip):
+    pairs = closing_pairs(clip)
+    for (i, j), shown in zip(pairs, _both_shown(clip, pairs)):
         likeness, between = ssim_map(views[i], views[j]), present[i + 1 : j]
         numbers, counts = np.unique(ids[i], return_counts=True)
         for number, count in zip(numbers.tolist(), counts.tolist()):
             if number == 0 or count < least or all(number in seen for seen in between):
                 continue
             total += 1
-            same += bool(likeness[ids[i] == number].mean() >= ALIKE)
+            same += bool(shown and likeness[ids[i] == number].mean() >= ALIKE)
     return same / total if total else float("nan")
 
 
@@ -163,5 +174,12 @@ def _numbers(ids: np.ndarray) -> set[int]:
     return {int(flat[0]), *flat[1:][flat[1:] != flat[:-1]].tolist()}
 
 
-def _mean(values: list[float]) -> float:
-    return float(np.mean(values)) if values else float("nan")
+def _both_shown(clip: Clip, pairs: np.ndarray) -> np.ndarray:
+    """bool [K]: whether both views of each pair of entries [K,2] show something; the start does."""
+    shown = np.concatenate([[True], shows_something(clip)])
+    both: np.ndarray = shown[pairs].all(axis=1)
+    return both
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean(dtype=np.float64)) if len(values) else float("nan")

@@ -14,7 +14,7 @@ NOTICED = 2.0
 ANSWERED = 0.5
 """Share of the true difference from which the imagined frames answer."""
 MOST_STEPS = 16.0
-"""Latency of a clip that failed."""
+"""Latency of a clip that failed or never answers, and the longest."""
 
 
 @metric(
@@ -50,7 +50,7 @@ def counterfactual_effect(clip: Clip) -> float:
     group="interaction",
     unit="steps",
     low=0.0,
-    high=float("inf"),
+    high=MOST_STEPS,
     better="lower",
     worst=MOST_STEPS,
     source="this library; first answer of the imagined frames against a no-action twin, after the first true one",
@@ -58,21 +58,23 @@ def counterfactual_effect(clip: Clip) -> float:
     reacts=("no-action",),
     ignores=("nudge", "half-step"),
     tolerance=0.2,
+    version=2,
 )
 def response_latency(clip: Clip) -> float:
     """Steps by which the imagined frames answer acting later than the truth does.
 
     Both are compared with their twins of doing nothing. The truth answers at the first step with a mean difference of 2 grey
-    levels, the imagination at the first step from then on with half of the true difference; never counts as all steps that are
-    left. Whether the answer is right is not asked, see `counterfactual_effect`. NaN where acting truly changes nothing.
+    levels; the imagination at the first step from then on at which the truth differs by as much and it by half of that. At most 16
+    steps, which is also what never answering counts, however short the clip. Whether the answer is right is not asked, see
+    `counterfactual_effect`. NaN where acting truly changes nothing.
     """
     shown, true = _sums(clip)[:, :2].T / clip.frames[0].size
     noticed = np.nonzero(true >= NOTICED)[0]
     if not len(noticed):
         return float("nan")
-    first = int(noticed[0])
-    answers = np.nonzero(shown[first:] >= ANSWERED * true[first:])[0]
-    return float(answers[0]) if len(answers) else float(len(true) - first)
+    # Where the truth passes by its start again, showing nothing would be no answer.
+    answers = noticed[shown[noticed] >= ANSWERED * true[noticed]]
+    return min(float(answers[0] - noticed[0]), MOST_STEPS) if len(answers) else MOST_STEPS
 
 
 def _sums(clip: Clip) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Closeness to the truth as a function of the step, and how far it is above a picture that stands still."""
+"""Closeness to the truth as a function of the step, and how far it is above pictures that imagine nothing."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from worldloop.metrics.shared.fidelity import (
     ssim_steps,
     st_lpips_steps,
 )
+from worldloop.metrics.shared.grey import grey_of
+from worldloop.metrics.shared.ssim import ssim
 
 CURVES: dict[str, Callable[[Clip, Whose], Array]] = {
     "psnr": psnr_steps,
@@ -25,7 +27,7 @@ CURVES: dict[str, Callable[[Clip, Whose], Array]] = {
 }
 """What `curve` can be of; of the first three more is better, of `st_lpips` less."""
 AWAY = 0.1
-"""1 - SSIM of the start to a true frame from which on the view counts as another than the start's."""
+"""1 - SSIM of the best picture that imagines nothing to a true frame, from which on there is something to imagine."""
 WINDOW = 5
 """Steps over which the skill is smoothed by a median, so that one lucky frame does not count."""
 
@@ -53,15 +55,28 @@ def gain(clip: Clip, what: str) -> Array:
 
 
 def skill(clip: Clip) -> tuple[Array, Array]:
-    """Share of the frozen start's error that the model avoids: the steps int [N] at which it is told, and float64 [N], smoothed.
+    """Share of the error of imagining nothing that the model avoids: the steps int [N] at which it is told, and float64 [N],
+    smoothed.
 
-    1 - e / e_start with e = 1 - SSIM: 1 for the truth, 0 for the frozen start, below 0 for worse. It is told only at
-    steps that the world let happen and whose true view differs from the start's (e_start > 0.1): near the start,
-    standing still is right.
+    1 - e / e_nothing with e = 1 - SSIM: 1 for the truth, 0 and below for who imagines nothing. That is the better of the frozen
+    start and a blank picture, because SSIM prefers a blank picture to a sharp one of another place. It is told only at steps
+    that the world let happen and where there is something to imagine (e_nothing > 0.1): near the start standing still is right,
+    and before a bare wall a blank picture is.
     """
-    error, still = 1 - curve(clip, "ssim"), 1 - curve(clip, "ssim", "start")
+    error = 1 - curve(clip, "ssim")
+    still = np.minimum(1 - curve(clip, "ssim", "start"), _blank_error(clip.true))
     told = np.flatnonzero(still > AWAY)
     return told, _smooth(1 - error[told] / still[told]) if len(told) else np.zeros(0)
+
+
+def _blank_error(clip: Clip) -> Array:
+    """1 - SSIM to the truth of a picture that has the start's mean brightness everywhere, float64 [T]."""
+
+    def compute() -> Array:
+        start, truth = grey_of(clip, "start"), grey_of(clip, "truth")
+        return 1 - ssim(np.full_like(truth, start.mean(dtype=np.float64)), truth)[0]
+
+    return clip.once(("blank error",), compute)
 
 
 def _smooth(values: Array) -> Array:

@@ -17,7 +17,7 @@ FIRST = 8
 LASTING = 8
 """Steps in a row for which a loss must last to be more than a bad moment; fewer at the end of the clip."""
 NOTHING = 0.1
-"""Skill at and below which frames are no closer to the truth than the frozen start."""
+"""Skill at and below which frames are no closer to the truth than if nothing were imagined."""
 
 
 @metric(
@@ -28,19 +28,21 @@ NOTHING = 0.1
     high=float("inf"),
     better="higher",
     worst=0.0,
-    source="own; half-life of the advantage over the frozen start in 1 - SSIM",
+    source="own; half-life of the advantage over the frozen start and a blank picture in 1 - SSIM",
     needs=("truth", "start"),
     reacts=("fade-out", "freeze", "mirror", "teleport"),
     ignores=("colour-drift", "restless"),
     tolerance=2.0,
+    version=2,
 )
 def half_life(clip: Clip) -> float:
-    """Steps until half of the initial advantage over the frozen start is gone.
+    """Steps until half of the initial advantage over imagining nothing is gone.
 
-    The advantage is the share of the frozen start's 1 - SSIM that the model avoids, where the view has left the
-    start, smoothed by a median of 5 steps; initially, its mean over the first 8 such steps. The first of 8 steps in a
-    row (or of all that remain) below half of that. T if that never comes: censored. 0 without any initial advantage.
-    Cannot see how good the beginning was (`ssim_area` does). NaN when the view never leaves the start.
+    Who imagines nothing shows the start all along, or a blank picture in its mean brightness where that is closer to the truth.
+    The advantage is the share of the 1 - SSIM of this that the model avoids, where it is more than 0.1, smoothed by a median of 5
+    steps; initially, its mean over the first 8 such steps. The first of 8 steps in a row (or of all that remain) below half of
+    that. T if that never comes: censored. 0 without any initial advantage, as for a blank or a frozen video. Cannot see how good
+    the beginning was (`ssim_area` does). NaN when there is never anything to imagine.
     """
     steps, values = skill(clip)
     if not len(steps):
@@ -57,19 +59,19 @@ def half_life(clip: Clip) -> float:
     high=float("inf"),
     better="higher",
     worst=0.0,
-    source="own; first step that is lastingly no closer to the truth than the frozen start in 1 - SSIM",
+    source="own; first step lastingly no closer to the truth than the frozen start or a blank picture in 1 - SSIM",
     needs=("truth", "start"),
     reacts=("freeze", "mirror", "lag"),
     ignores=("colour-drift", "exposure-drift", "restless"),
     tolerance=2.0,
+    version=2,
 )
 def divergence_horizon(clip: Clip) -> float:
-    """Steps until a frame is lastingly no closer to the truth than the frozen start.
+    """Steps until a frame is lastingly no closer to the truth than if nothing were imagined.
 
-    The steps before the first of 8 in a row (or of all that remain) at which at most a tenth of the frozen start's
-    1 - SSIM is avoided, where the view has left the start, smoothed by a median of 5 steps. T if that never comes:
-    censored. A blur, however strong, is closer than a wrong picture; `sharpness` tells. NaN when the view never
-    leaves the start.
+    The steps before the first of 8 in a row (or of all that remain) at which at most a tenth of the 1 - SSIM of imagining nothing
+    is avoided, as in `half_life`. T if that never comes: censored. A blank or a frozen video scores 0; a blur of the right view
+    may last, and `sharpness` tells. NaN when there is never anything to imagine.
     """
     steps, values = skill(clip)
     return _horizon(clip, steps, values, NOTHING) if len(steps) else float("nan")

@@ -19,7 +19,7 @@ SEGMENTS = 8
     group="long",
     unit="",
     low=0.0,
-    high=float("inf"),
+    high=10.0,
     better="lower",
     worst=10.0,
     source="own; |Q(first quarter) - Q(last quarter)| with Q = mscn_naturalness",
@@ -27,13 +27,14 @@ SEGMENTS = 8
     reacts=("fade-out",),
     ignores=("mirror", "colour-drift", "exposure-drift", "restless"),
     tolerance=0.1,
+    version=2,
 )
 def start_end_contrast(clip: Clip) -> float:
     """Change of picture quality from the first to the last quarter.
 
     | Q(last) - Q(first) |, Q the mean of `mscn_naturalness` over a quarter's frames, less the true frames' where they
-    are known; else a walk to plainer walls counts as well. Cannot see what is bad all along. A frozen clip has hardly
-    any, which the horizons catch. NaN for a single frame.
+    are known; else a walk to plainer walls counts as well. Cannot see what is bad all along. A frozen or a blank video
+    scores well, for it hardly changes, which the horizons catch. NaN for a single frame.
     """
     if len(clip.frames) < 2:
         return float("nan")

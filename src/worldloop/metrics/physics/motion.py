@@ -131,7 +131,8 @@ def background_error(clip: Clip) -> float:
     """How much changes where nothing should: mean squared error on a scale of 0..1
 
     Over the pixels, with a margin, at which nothing ever moves in the truth or in its replicas. Cannot see what happens
-    where things do move: a frozen video scores best, and the motion scores beside it worst. NaN where everything moves.
+    where things do move: a frozen video scores best, and the motion scores beside it worst; a blank video in the colour of the
+    background scores well. NaN where everything moves.
     """
     assert clip.truth is not None
     still = ~binary_dilation(

@@ -42,9 +42,9 @@ def permanence(clip: Clip) -> float:
 
 
 @metric(
-    "state_error", group="physics", unit="pixels", low=0, high=math.inf, better="lower", worst=181, needs=("start", "law"),
+    "state_error", group="physics", unit="pixels", low=0, high=181, better="lower", worst=181, needs=("start", "law"),
     source="distance of bodies found by colour to their true tracks",
-    reacts=("slow-motion",), ignores=("dusk",), tolerance=1.0,
+    reacts=("slow-motion",), ignores=("dusk",), tolerance=1.0, version=2,
 )  # fmt: skip
 def state_error(clip: Clip) -> float:
     """How far from their true places are the bodies
@@ -61,9 +61,9 @@ def state_error(clip: Clip) -> float:
 
 
 @metric(
-    "object_displacement_error", group="physics", unit="m", low=0, high=math.inf, better="lower", worst=2.0,
+    "object_displacement_error", group="physics", unit="m", low=0, high=2.0, better="lower", worst=2.0,
     needs=("start", "law:table"), source="where things on a table end, found by colour",
-    reacts=("half-done",), ignores=("dusk",), tolerance=0.01,
+    reacts=("half-done",), ignores=("dusk",), tolerance=0.01, version=2,
 )  # fmt: skip
 def object_displacement_error(clip: Clip) -> float:
     """How far from their true places do the things on the table end

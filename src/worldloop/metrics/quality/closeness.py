@@ -131,7 +131,7 @@ def flip(clip: Clip) -> float:
     group="quality",
     unit="",
     low=0.0,
-    high=float("inf"),
+    high=1.0,
     better="lower",
     worst=1.0,
     source="ST-LPIPS (AlexNet), Ghildyal and Liu, ECCV 2022; not LPIPS",
@@ -139,6 +139,7 @@ def flip(clip: Clip) -> float:
     weights="stlpips",
     reacts=("blur", "noise", "freeze", "lag", "mirror", "fade-out"),
     ignores=("restless",),
+    version=2,
 )
 def st_lpips(clip: Clip) -> float:
     """Perceptual distance to the truth by a network that tolerates small shifts.
@@ -153,7 +154,7 @@ def st_lpips(clip: Clip) -> float:
     group="quality",
     unit="",
     low=0.0,
-    high=float("inf"),
+    high=1.0,
     better="lower",
     worst=1.0,
     source="LPIPS (SqueezeNet 1.1), Zhang et al., CVPR 2018",
@@ -164,6 +165,7 @@ def st_lpips(clip: Clip) -> float:
     # As ST-LPIPS does; not measured, for want of the weights.
     reacts=("blur", "noise", "freeze"),
     ignores=("restless",),
+    version=2,
 )
 def lpips(clip: Clip) -> float:
     """Perceptual distance to the truth, for those who have its weights.

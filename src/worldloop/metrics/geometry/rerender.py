@@ -47,7 +47,7 @@ def rerendered(clip: Clip) -> list[View]:
 
 def _rerendered(clip: Clip) -> list[View]:
     earlier, maps, seen = earlier_views(clip, LAG)
-    cv2, views, shares = opencv(), entries(clip), credit(clip)
+    cv2, views, shares = opencv(), entries(clip), credit(clip).tolist()
 
     def draw(
         counts: bool, frame: np.ndarray, i: int, at: np.ndarray, where: np.ndarray, share: float

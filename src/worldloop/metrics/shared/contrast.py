@@ -38,9 +38,11 @@ def contrast_kept(clip: Clip) -> Array:
     The mean over pixels of the deviation of grey levels in the square around each, where no pixel counts for more than the true
     frame's mean: a small loud patch is not taken for a picture.
     """
-    return clip.once(
-        ("contrast kept",), lambda: np.array(by_step(_kept, grey_of(clip, "frames"), grey_of(clip, "truth")))
-    )
+
+    def compute() -> Array:
+        return np.array(by_step(_kept, list(grey_of(clip, "frames")), list(grey_of(clip, "truth"))))
+
+    return clip.once(("contrast kept",), compute)
 
 
 def _kept(shown: Array, true: Array) -> float:

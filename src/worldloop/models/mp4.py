@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from types import ModuleType
@@ -47,14 +48,18 @@ def available() -> bool:
     return True
 
 
+_ONE_AT_A_TIME = threading.Lock()
+"""Held while encoding: with several encoders at work, about one file in three thousand came out with other bytes."""
+
+
 def encode(frames: Sequence[np.ndarray], fps: int = 8) -> bytes:
-    """An mp4 file of pictures uint8 [H,W,3] of one size. The same pictures give the same bytes.
+    """An mp4 file of pictures uint8 [H,W,3] of one size. The same pictures give the same bytes, one file at a time.
 
     Sides that are odd grow by a copy of the last row or column, which `decode` takes off again.
     """
     av, out = load_av(), io.BytesIO()
     height, width = frames[0].shape[:2]
-    with av.open(out, "w", format="mp4") as container:
+    with _ONE_AT_A_TIME, av.open(out, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=fps)
         stream.height, stream.width, stream.pix_fmt = height + height % 2, width + width % 2, "yuv420p"
         stream.options = _ENCODER

@@ -197,6 +197,9 @@ def test_the_composite_is_a_mean_of_frozen_scales_or_nothing(scores, tmp_path):
     assert composite([scores["dim"]], scales).rows[0] == rows["dim"]
     missing = normaliser_file(tmp_path / "m.json", {"walk": {"toy-error": (100.0, 0.0), "lost": (0.0, 1.0)}})
     assert {r.score for r in composite(list(scores.values()), read_normalisers(missing)).rows} == {None}
+    deep = normaliser_file(tmp_path / "d.json", {"walk": {**walks, "toy-deep": (1.0, 0.0)}})
+    quiet = composite(list(scores.values()), read_normalisers(deep))
+    assert quiet.silent == ["toy-deep in walk"] and quiet.rows[0].score == found.rows[0].score
     other = normaliser_file(tmp_path / "o.json", {"table": walks})
     with pytest.raises(InputError, match="no kind of these cases has a scale: walk"):
         composite(list(scores.values()), read_normalisers(other))

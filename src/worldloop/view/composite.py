@@ -26,6 +26,8 @@ from worldloop.view.metric_text import NONE, number
 
 SPREAD = 0.2
 """By which share each weight is varied."""
+SILENT = "has no value"
+"""Where a metric applies to none of a few cases, whatever the model."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ class Composite:
     """Where the scales come from."""
     without: list[str]
     """Kinds that were measured and have no scale; they do not count."""
+    silent: list[str]
+    """Metrics that say nothing of these few cases, of any model; they do not count either."""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -86,6 +90,8 @@ class Composite:
                 )
         if self.without:
             lines.append(f"Kinds without a scale, which do not count: {', '.join(self.without)}.")
+        if self.silent:
+            lines.append(f"Without a value in these cases, and not counted: {', '.join(self.silent)}.")
         return lines
 
     def to_rich(self) -> Table:
@@ -119,12 +125,21 @@ def composite(scores: Sequence[Scores], normalisers: Normalisers) -> Composite:
     cases = scores[0].header.cases
     there = list(dict.fromkeys(str(c["kind"]) for c in cases))
     scales = [s for kind in there for s in normalisers.metrics if s.kind == kind]
-    kinds = list(dict.fromkeys(s.kind for s in scales))
     if not scales:
         raise InputError(
             f"no kind of these cases has a scale: {', '.join(there)}; scripts/make_normalisers.py --kinds measures some"
         )
-    columns = [[_column(found, scale, [str(c["id"]) for c in cases]) for scale in scales] for found in scores]
+    ids = [str(c["id"]) for c in cases]
+    every = [[_column(found, scale, ids) for found in scores] for scale in scales]
+    silent = [all(why.endswith(SILENT) for _, why in of_scale) for of_scale in every]
+    columns = list(zip(*(of_scale for of_scale, none in zip(every, silent) if not none)))
+    nothing = [f"{s.metric} in {s.kind}" for s, none in zip(scales, silent) if none]
+    scales = [s for s, none in zip(scales, silent) if not none]
+    if not scales:
+        raise InputError(
+            "no metric with a scale has a value in these cases; measure more of them with --cases"
+        )
+    kinds = list(dict.fromkeys(s.kind for s in scales))
     held = np.array([[values for values, _ in row] for row in columns])
     low, high = (np.array([getattr(s, end) for s in scales]) for end in ("low", "high"))
     means = np.array(
@@ -153,7 +168,9 @@ def composite(scores: Sequence[Scores], normalisers: Normalisers) -> Composite:
         if len(set(clusters)) > 1:
             scenes = under_scenes(held[full], clusters, low, high, shares)
     board.sort(key=lambda r: (r.score is None, -(r.score or 0.0), r.model))
-    return Composite(board, weights, scenes, normalisers.measured, [k for k in there if k not in kinds])
+    return Composite(
+        board, weights, scenes, normalisers.measured, [k for k in there if k not in kinds], nothing
+    )
 
 
 def _column(found: Scores, scale: Normaliser, cases: Sequence[str]) -> tuple[np.ndarray, str]:
@@ -171,7 +188,9 @@ def _column(found: Scores, scale: Normaliser, cases: Sequence[str]) -> tuple[np.
         return held, f"{scale.metric} is unfit for {unfit} cases"
     return (
         held,
-        "" if value and found.complete else f"{scale.metric} {'is unfinished' if value else 'has no value'}",
+        ""
+        if value and found.complete
+        else f"{scale.metric} {'is unfinished' if not found.complete else SILENT}",
     )
 
 

@@ -5,8 +5,8 @@
 Clips are the true frames under noise and a blur, 128 x 128, of walks, held keys, loops and one long walk; making them is not
 counted. `together` scores every clip by all metrics that apply, which share what they compute. `alone` is a metric by itself, with
 all that it must compute first, over the clips to which it applies; `share` is what it adds in that order, on its own thread.
-`command` is what `worldloop metrics` does with the same frames once models have imagined them and cases are built: keys, scores and
-journal. `per_s` is wall time on all processors, clip by clip on a thread each, long clips in parts; `core_ms` is processor time for
+`command` is what `worldloop metrics` does for a table of one model, and of four, once they have imagined their frames and cases are
+built: keys, scores and journal. What only the true frames tell is computed once for each case there, whatever the number of models. `per_s` is wall time on all processors, clip by clip on a thread each, long clips in parts; `core_ms` is processor time for
 each frame, which other programs on a busy machine change less.
 """
 
@@ -34,6 +34,8 @@ from worldloop.metrics.clip import Clip
 from worldloop.metrics.metric import Metric, load_metrics
 
 KINDS = ("walk", "keys", "loop")
+SUBJECTS = 4
+"""Models in the larger table."""
 
 
 def spoilt(frames: np.ndarray, seed: int) -> np.ndarray:
@@ -43,24 +45,23 @@ def spoilt(frames: np.ndarray, seed: int) -> np.ndarray:
     return np.clip(soft + rng.normal(0, 4, soft.shape), 0, 255).astype(np.uint8)
 
 
-def make_cases(cases: int) -> list[tuple[Case, Answer]]:
-    """`cases` of each short kind, and one long walk, with what a model may have imagined."""
-    built = []
-    for i, spec in enumerate([*list_cases(KINDS, cases), *list_cases(["long"], 1)]):
-        case = build_case(spec)
-        truth = case.truth.frames
-        still = spoilt(truth[:1].repeat(len(truth), 0), i)
-        built.append((case, Answer("asked", spoilt(truth, i), still, twin_status="asked")))
-    return built
+def make_cases(cases: int) -> list[Case]:
+    """`cases` of each short kind, and one long walk."""
+    return [build_case(spec) for spec in [*list_cases(KINDS, cases), *list_cases(["long"], 1)]]
+
+
+def imagined(case: Case, seed: int) -> Answer:
+    """What a model may have imagined of it."""
+    truth = case.truth.frames
+    still = spoilt(truth[:1].repeat(len(truth), 0), seed)
+    return Answer("asked", spoilt(truth, seed), still, twin_status="asked")
 
 
 class Given:
     """A subject that answers at once."""
 
-    name = "given"
-
-    def __init__(self, answers: dict[str, Answer]) -> None:
-        self._answers = answers
+    def __init__(self, name: str, answers: dict[str, Answer]) -> None:
+        self.name, self._answers = name, answers
 
     def identity(self) -> dict[str, Any]:
         """The name."""
@@ -82,19 +83,18 @@ class Given:
         return [self._answers[c.spec.id] for c in cases]
 
 
-def command(cases: Sequence[tuple[Case, Answer]], metrics: Sequence[Metric]) -> dict[str, float]:
-    """Rate of `measure` for one subject whose frames are not stored: of many cases, few are."""
-    subject = Given({c.spec.id: a for c, a in cases})
-    built = {c.spec: c for c, _ in cases}
-    frames = sum(len(c.truth.frames) for c, _ in cases)
-
-    settings = MeasureSettings(keep=0, build=built.__getitem__)
+def command(cases: Sequence[Case], subjects: Sequence[Given], metrics: Sequence[Metric]) -> dict[str, float]:
+    """Rate of `measure` for subjects whose frames are not stored: of many cases, few are."""
 
     def once() -> None:
+        # A case of its own in each round: nothing is known of the truth yet.
+        built = {c.spec: replace(c, truth=replace(c.truth, kept={})) for c in cases}
+        settings = MeasureSettings(keep=0, build=built.__getitem__)
         with tempfile.TemporaryDirectory() as folder:
-            measure([(subject, Path(folder))], list(built), metrics, settings)
+            places = [(s, Path(folder) / s.name) for s in subjects]
+            measure(places, list(built), metrics, settings)
 
-    return timed(once, frames)
+    return timed(once, len(subjects) * sum(len(c.truth.frames) for c in cases))
 
 
 def timed(work: Callable[[], object], frames: int) -> dict[str, float]:
@@ -123,7 +123,11 @@ def rate(
 def figures(cases: int) -> dict[str, object]:
     """All of them."""
     built = make_cases(cases)
-    clips = [c.clip(a.frames, a.twin) for c, a in built if a.frames is not None]
+    answers = [[imagined(c, 100 * k + i) for i, c in enumerate(built)] for k in range(SUBJECTS)]
+    subjects = [
+        Given(f"given-{k}", {c.spec.id: a for c, a in zip(built, some)}) for k, some in enumerate(answers)
+    ]
+    clips = [c.clip(a.frames, a.twin) for c, a in zip(built, answers[0]) if a.frames is not None]
     metrics = [m for m in load_metrics().values() if not m.weights and m.over == "clip"]
 
     def together(clip: Clip) -> None:
@@ -146,7 +150,7 @@ def figures(cases: int) -> dict[str, object]:
     without = sorted(m.name for m in metrics if m.name not in alone)
     return {
         "together": {**whole, "metrics": len(metrics), "clips": len(clips)},
-        "command": command(built, metrics),
+        "command": {str(n): command(built, subjects[:n], metrics) for n in (1, SUBJECTS)},
         "alone": alone,
         "apply_to_none": without,
     }

@@ -10,8 +10,10 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
+from hypothesis import given
+from hypothesis import strategies as st
 
-from worldloop.actions.navigation import NAVIGATION
+from worldloop.actions.navigation import NAVIGATION, intended_path
 from worldloop.core import Action, Episode, InputError, Primitive, Simulator, Vocabulary
 from worldloop.envs import register
 from worldloop.envs.house import scenes
@@ -185,9 +187,36 @@ def test_other_vocabulary():
     world.step(Action("left"))
     assert world.position == pytest.approx((0.9, 2.0))
     world.step(Action("spin"))
-    assert world.position == pytest.approx((0.9, 2.1)) and world.place.yaw_deg == 120
+    # First the turn, then the walk in the new direction.
+    ahead = (0.9 + 0.1 * math.cos(math.radians(120)), 2 + 0.1 * math.sin(math.radians(120)))
+    assert world.position == pytest.approx(ahead) and world.place.yaw_deg == 120
     with pytest.raises(InputError):
         HouseWorld(vocabulary=Vocabulary("box", fields=("x",), low=(0.0,), high=(1.0,)))
+
+
+@given(
+    st.lists(st.sampled_from(["ahead", "aside", "arc", "drift", "turn"]), min_size=1, max_size=5),
+    st.floats(0, 360),
+)
+def test_steps_lead_where_the_plan_intends(names, yaw):
+    """What the controls of a plan tell a model is what the house carries out where nothing is in the way."""
+    move = {
+        "ahead": (0.1, 0, 0),
+        "aside": (0, 0.1, 0),
+        "arc": (0.1, 0, 40),
+        "drift": (0.05, -0.1, -25),
+        "turn": (0, 0, 22.5),
+    }
+    vocabulary = Vocabulary("moves", tuple(Primitive(n, f, s, t) for n, (f, s, t) in move.items()))
+    plan = vocabulary.plan(names)
+    world = HouseWorld(size=8, panorama_height=None, vocabulary=vocabulary)
+    world.reset(episode(yaw=yaw))
+    places = world.simulator().places(plan)
+    wanted = intended_path(plan, 1.0, 2.0, yaw)[1:]
+    assert np.allclose([(p.x, p.y) for p in places], wanted[:, :2])
+    assert np.allclose(
+        np.exp(1j * np.radians([p.yaw_deg for p in places])), np.exp(1j * np.radians(wanted[:, 2]))
+    )
 
 
 def test_box_of_a_thing(world):

@@ -17,7 +17,7 @@ from worldloop.metrics.controllability.accuracy import asked_signs, shown_signs
 from worldloop.metrics.controllability.path import angles_between, chained
 from worldloop.metrics.metric import METRICS
 from worldloop.metrics.shared.lifting import focal, project, rays, steps_between
-from worldloop.metrics.shared.motion import recovered_motion
+from worldloop.metrics.shared.motion import Recovered, recovered_motion
 from worldloop.metrics.shared.pose_fit import SPREADS, fit_motion
 
 REACTS, IGNORES = promises("controllability")
@@ -88,6 +88,8 @@ def test_arcs_are_told_from_basic_actions():
     assert (asked_signs(clip)[clip.composite] != 0).sum(axis=1).tolist() == [2] * int(clip.composite.sum())
     assert METRICS["action_accuracy_geometry_composite"].score(clip) == 1
     assert METRICS["action_accuracy_geometry"].score(clip) == 1
+    true = Recovered(steps_between(clip.poses), np.ones(len(clip.motion), bool))
+    assert clip.moved.all() and np.allclose(true.floor, clip.motion)
     assert case(WALK).truth.composite is None
     assert not METRICS["action_accuracy_composite"].applies(case(WALK).truth)
 

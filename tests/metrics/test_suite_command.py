@@ -11,6 +11,7 @@ from PIL import Image
 
 from worldloop.actions import intended_path
 from worldloop.cli.main import main
+from worldloop.core import Primitive, Vocabulary
 from worldloop.engine.measure import sanity as planting
 from worldloop.engine.measure.export import commanded
 from worldloop.engine.measure.sanity import sanity
@@ -165,10 +166,11 @@ def test_the_path_that_is_told_knows_of_no_obstacle(tmp_path):
     motion = np.tile([0.2, 0.0, 0.0], (len(moves), 1))
     case = replace(plain, truth=replace(plain.truth, poses=blocked, motion=motion))
     assert np.allclose(commanded(case), free)
-    turns = replace(case.truth, motion=np.tile([0.2, 0.0, 90.0], (len(moves), 1)))
-    path = commanded(replace(case, truth=turns))
-    # Ahead, then ahead in the new direction, and after four of them back at the start.
-    assert np.allclose(path[1, :3, 3], free[1, :3, 3]) and np.allclose(path[4], path[0])
+    arc = Vocabulary("arcs", (Primitive("arc", forward=0.2, yaw_deg=90.0),)).plan(["arc"] * len(moves))
+    path = commanded(replace(case, query=replace(case.query, plan=arc)))
+    # First the turn, then ahead, and after four of them back at the start.
+    assert np.allclose(path[1:5], np.stack([look(*place).pose for place in intended_path(arc, *start)])[1:5])
+    assert np.allclose(path[4], path[0])
     assert commanded(replace(case, truth=replace(case.truth, motion=None))) is None
     still = replace(case.truth, motion=None, poses=np.repeat(free[:1], len(moves) + 1, axis=0))
     assert np.allclose(commanded(replace(case, truth=still)), free[0])

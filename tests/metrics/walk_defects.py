@@ -19,6 +19,7 @@ SPECS = {
     "compose": (
         CaseSpec("indoor", "compose", "slalom", "house/test/C/0000", 2),
         CaseSpec("indoor", "compose", "mixed-left", "house/test/A/0001", 3),
+        CaseSpec("indoor", "compose", "arc-right", "house/test/A/0002", 6),
     ),
     "loop": (
         CaseSpec("indoor", "loop", "turn-left", "house/test/A/0000", 0),

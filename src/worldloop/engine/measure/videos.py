@@ -14,6 +14,7 @@ from PIL import Image
 
 from worldloop.actions import NAVIGATION
 from worldloop.core import InputError, MissingExtraError, Observation, Query, WorldloopError
+from worldloop.engine.measure.digest import digest_files
 from worldloop.engine.measure.subject import Answer, said
 from worldloop.metrics.cases import Case, CaseSpec
 from worldloop.metrics.clip import Clip
@@ -71,7 +72,9 @@ class VideoFolder:
         """Of the video of a case and of that of doing nothing: one that is added or exchanged later is scored then."""
         digest = hashlib.blake2b(digest_size=16)
         for name in (case, case + TWIN):
-            digest.update(f"{name}:{_digest(self.found[name]) if name in self.found else ''}".encode())
+            digest.update(
+                f"{name}:{digest_files(_files(self.found[name])) if name in self.found else ''}".encode()
+            )
         digest.update(f"twins:{self.twins}".encode())
         return digest.hexdigest()
 
@@ -269,14 +272,5 @@ def _array(path: Path) -> np.ndarray:
     return frames
 
 
-def _digest(path: Path) -> str:
-    """32 hex digits over a video's files, by name and content."""
-    digest = hashlib.blake2b(digest_size=16)
-    try:
-        for file in sorted(path.glob("*.png")) if path.is_dir() else [path]:
-            digest.update(f"{file.name}/{file.stat().st_size}".encode())
-            with file.open("rb") as data:
-                digest.update(hashlib.file_digest(data, lambda: hashlib.blake2b(digest_size=16)).digest())
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
-    return digest.hexdigest()
+def _files(video: Path) -> list[Path]:
+    return sorted(video.glob("*.png")) if video.is_dir() else [video]

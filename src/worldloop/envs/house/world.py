@@ -40,16 +40,17 @@ class Place:
     """Kept in 0..360; turns by multiples of 22.5 are exact."""
 
     def moved(self, primitive: Primitive, loaded: LoadedScene) -> tuple[Place, bool]:
-        """The place after a primitive (first the walk, then the turn), and whether the walk was blocked."""
+        """The place after a primitive (first the turn, then the walk), and whether the walk was blocked."""
         x, y, collided = self.x, self.y, False
+        yaw_deg = (self.yaw_deg + primitive.yaw_deg) % 360.0
         if primitive.forward or primitive.left:
-            cosine, sine = math.cos(math.radians(self.yaw_deg)), math.sin(math.radians(self.yaw_deg))
+            cosine, sine = math.cos(math.radians(yaw_deg)), math.sin(math.radians(yaw_deg))
             step = (
                 primitive.forward * cosine - primitive.left * sine,
                 primitive.forward * sine + primitive.left * cosine,
             )
             (x, y), collided = loaded.nav.move((x, y), step)
-        return Place(x, y, (self.yaw_deg + primitive.yaw_deg) % 360.0), collided
+        return Place(x, y, yaw_deg), collided
 
 
 def observe(loaded: LoadedScene, camera: Camera, pose: np.ndarray, collided: bool = False) -> Observation:

@@ -76,7 +76,7 @@ KINDS: dict[str, str] = {
 }
 """Module of each kind of case: `list_KIND(count, seed)` gives that many specs, `build_KIND(spec)` a case."""
 
-VERSIONS = {"walk": 1, "loop": 1, "long": 1, "keys": 1, "compose": 1, "table": 1, "physics": 1}
+VERSIONS = {"walk": 1, "loop": 1, "long": 1, "keys": 1, "compose": 2, "table": 1, "physics": 1}
 """Of each kind of case. Raised by hand whenever the same spec builds another case than before, be it the question or the truth, so
 that no folder of scores and no table mixes both."""
 

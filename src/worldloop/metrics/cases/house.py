@@ -44,7 +44,7 @@ ARCS = Vocabulary(
         *(p for p in NAVIGATION.primitives if p.stops),
     ),
 )
-"""`NAVIGATION` and steps that move and turn at once: first the walk, then the turn."""
+"""`NAVIGATION` and steps that move and turn at once: first the turn, then the walk."""
 COMPOSED = {
     "arc-left": ("move_forward", *("arc_left",) * 6, "move_forward"),
     "arc-right": ("move_forward", *("arc_right",) * 6, "move_forward"),

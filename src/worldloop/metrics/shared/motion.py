@@ -44,10 +44,11 @@ class Recovered:
 
     @property
     def floor(self) -> np.ndarray:
-        """float64 [T,3]: metres forward, metres left, degrees of turn to the left, as in a clip's `motion`."""
+        """float64 [T,3]: metres forward, metres left, degrees of turn to the left, as in a clip's `motion`: first the turn."""
         r = self.steps
         turn = np.degrees(np.arctan2(-r[:, 0, 2], r[:, 2, 2]))
-        return np.stack([r[:, 2, 3], -r[:, 0, 3], turn], axis=1)
+        walk = np.einsum("tji,tj->ti", r[:, :3, :3], r[:, :3, 3])
+        return np.stack([walk[:, 2], -walk[:, 0], turn], axis=1)
 
 
 def recovered_motion(clip: Clip) -> Recovered:

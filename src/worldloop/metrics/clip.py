@@ -105,12 +105,19 @@ class Clip:
         found: T = self.kept[key]
         return found
 
+    def keeper(self, name: str = "truth") -> Clip:
+        """The clip whose `once` keeps what is computed of the field `name` and the truth alone.
+
+        Itself for what a model imagined (`frames`, `twin`); else one that all clips of a case share, whoever imagined them.
+        """
+        return self if name in ("frames", "twin") or self.truth is None else self.true
+
     @property
     def true(self) -> Clip:
         """The clip of a model that imagines what really comes, to which the clips of one case come for the same object."""
         assert self.truth is not None
         truth = self.truth
-        if self.frames is truth or np.array_equal(self.frames, truth):
+        if self.frames is truth or self.once(("true",), lambda: np.array_equal(self.frames, truth)):
             return self
         return self.once(TRUE, lambda: replace(self, frames=truth, kept={}))
 

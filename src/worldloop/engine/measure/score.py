@@ -18,6 +18,8 @@ from worldloop.metrics.clip import Clip
 from worldloop.metrics.metric import Metric
 
 log = logging.getLogger(__name__)
+_traced: set[str] = set()
+"""Names of metrics whose failure has been logged with its traceback."""
 Score = list[Any]
 """[version, status, value, error], as the journal has it."""
 
@@ -44,7 +46,9 @@ def score_clip(metric: Metric, clip: Clip | Sequence[Clip]) -> Score:
     except MissingExtraError:
         raise
     except Exception as error:
-        log.warning("metric %s failed: %s", metric.name, error, exc_info=True)
+        # One traceback says it all, however many clips there are.
+        log.warning("metric %s failed: %s", metric.name, error, exc_info=metric.name not in _traced)
+        _traced.add(metric.name)
         return [metric.version, "failed", None, said(error)]
     if math.isnan(value):
         return [metric.version, "nothing", None, ""]
@@ -70,11 +74,17 @@ def reduced(clip: Clip, metrics: Sequence[Metric]) -> Clip:
 def clip_key(case: Case, answer: Answer) -> str:
     """32 hex digits over everything that a metric may read of the case, and over the frames that answer it, but for the twin."""
     digest = hashlib.blake2b(case.spec.id.encode(), digest_size=16)
-    for f in fields(case.truth):
-        if f.name != "kept":
-            _add(digest, f.name, getattr(case.truth, f.name))
+    digest.update(case.truth.once(("digest",), lambda: _digest(case.truth)))
     _add(digest, "imagined", answer.frames)
     return digest.hexdigest()
+
+
+def _digest(clip: Clip) -> bytes:
+    digest = hashlib.blake2b(digest_size=16)
+    for f in fields(clip):
+        if f.name != "kept":
+            _add(digest, f.name, getattr(clip, f.name))
+    return digest.digest()
 
 
 def twin_key(answer: Answer) -> str:

@@ -18,6 +18,7 @@ from worldloop.metrics.shared.fidelity import (
     st_lpips_steps,
 )
 from worldloop.metrics.shared.flip import flip as flip_of
+from worldloop.metrics.shared.flip import see
 from worldloop.metrics.shared.grey import grey_of
 from worldloop.metrics.shared.opencv import opencv
 
@@ -121,8 +122,9 @@ def flip(clip: Clip) -> float:
     only after enlarging counts for little.
     """
     assert clip.truth is not None
-    steps = np.flatnonzero(clip.counted)
-    values = flip_of([clip.truth[t] for t in steps], [clip.frames[t] for t in steps])
+    truth, steps = clip.truth, np.flatnonzero(clip.counted)
+    seen = clip.keeper().once(("seen",), lambda: see(truth))
+    values = flip_of(truth[steps], clip.frames[steps], [seen[t] for t in steps])
     return float(values.mean()) if len(steps) else float("nan")
 
 

@@ -40,14 +40,18 @@ def contrast_kept(clip: Clip) -> Array:
     """
 
     def compute() -> Array:
-        return np.array(by_step(_kept, list(grey_of(clip, "frames")), list(grey_of(clip, "truth"))))
+        return np.array(by_step(_kept, grey_of(clip, "frames"), _true_deviations(clip)))
 
     return clip.once(("contrast kept",), compute)
 
 
-def _kept(shown: Array, true: Array) -> float:
-    ours, theirs = _deviation(shown), _deviation(true)
-    most = float(theirs.mean())
+def _true_deviations(clip: Clip) -> Array:
+    """float32 [T,H,W]"""
+    return clip.keeper().once(("deviations",), lambda: np.stack(by_step(_deviation, grey_of(clip, "truth"))))
+
+
+def _kept(shown: Array, theirs: Array) -> float:
+    ours, most = _deviation(shown), float(theirs.mean())
     return float(np.minimum(ours, most).mean() / np.minimum(theirs, most).mean()) if most >= BARE else 1.0
 
 

@@ -27,7 +27,7 @@ def psnr_steps(clip: Clip, whose: Whose = "frames") -> Array:
         error = [cv2.norm(a, b, cv2.NORM_L2SQR) / a.size for a, b in zip(_shown(clip, whose), truth)]
         return 10 * np.log10(255**2 / np.maximum(error, 1 / 12))
 
-    return clip.once(("psnr", whose), compute)
+    return clip.keeper(whose).once(("psnr", whose), compute)
 
 
 def ssim_steps(clip: Clip, whose: Whose = "frames") -> Array:
@@ -41,7 +41,7 @@ def ms_ssim_steps(clip: Clip, whose: Whose = "frames") -> Array:
     def compute() -> Array:
         return ms_ssim(*_grey(clip, whose), structure=_ssim(clip, whose)[1])
 
-    return clip.once(("ms-ssim", whose), compute)
+    return clip.keeper(whose).once(("ms-ssim", whose), compute)
 
 
 def st_lpips_steps(clip: Clip, whose: Whose = "frames") -> Array:
@@ -65,7 +65,7 @@ def _st_lpips(clip: Clip) -> dict[str, Array]:
 
 
 def _ssim(clip: Clip, whose: Whose) -> tuple[Array, Array]:
-    return clip.once(("ssim", whose), lambda: ssim(*_grey(clip, whose)))
+    return clip.keeper(whose).once(("ssim", whose), lambda: ssim(*_grey(clip, whose)))
 
 
 def _grey(clip: Clip, whose: Whose) -> tuple[Array, Array]:

@@ -41,16 +41,25 @@ CUBE = (6 / 29) ** 3
 """Where CIELAB's root becomes a straight line."""
 
 
-def flip(truth: Sequence[Array] | Array, frames: Sequence[Array] | Array) -> Array:
-    """Mean LDR-FLIP in 0..1 of T paired pictures uint8 [H,W,3]: float64 [T]; 0 is equal."""
-    return np.array(by_step(_pair, truth, frames))
+def flip(
+    truth: Sequence[Array] | Array, frames: Sequence[Array] | Array, seen: Sequence[Seen] | None = None
+) -> Array:
+    """Mean LDR-FLIP in 0..1 of T paired pictures uint8 [H,W,3]: float64 [T]; 0 is equal. `seen` is `see(truth)` if known."""
+    if not len(truth):
+        return np.zeros(0)
+    return np.array(by_step(_pair, truth, frames, see(truth) if seen is None else seen))
 
 
-def _pair(truth: Array, frame: Array) -> float:
+def see(pictures: Sequence[Array] | Array) -> list[Seen]:
+    """What the eye has of pictures uint8 [H,W,3]; 20 bytes for each pixel."""
+    return by_step(_see, pictures)
+
+
+def _pair(truth: Array, frame: Array, a: Seen) -> float:
     cv2 = opencv()
     if np.array_equal(truth, frame):
         return 0.0
-    a, b = _see(truth), _see(frame)
+    b = _see(frame)
     away = cv2.pow(_apart(a.colour, b.colour), COLOUR_POWER)
     colour, detail = _both(
         away, (a.edges, b.edges), (a.points, b.points), COLOUR_KNEE * _farthest(), _farthest()
@@ -92,7 +101,7 @@ def _both(
 
 
 @dataclass(frozen=True, eq=False)
-class _Seen:
+class Seen:
     """What the eye has of a picture."""
 
     colour: Array
@@ -102,7 +111,7 @@ class _Seen:
     """float32 [H,W], how strong they are."""
 
 
-def _see(picture: Array) -> _Seen:
+def _see(picture: Array) -> Seen:
     cv2 = opencv()
     light = cv2.LUT(picture, _table())
     opponent = cv2.split(cv2.transform(light, TO_OPPONENT))
@@ -118,7 +127,7 @@ def _see(picture: Array) -> _Seen:
         )
         for taps in (across, bend)
     ]
-    return _Seen(colour, *strength)
+    return Seen(colour, *strength)
 
 
 @nb.njit(nogil=True, cache=True)

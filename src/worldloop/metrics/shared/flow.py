@@ -120,37 +120,45 @@ def guessed_motions(grey: np.ndarray, length: float) -> np.ndarray:
     cv2, (height, width) = opencv(), grey.shape[1:]
     rows = max(2, round(COARSE * height / width))
     small = np.stack([cv2.resize(g, (COARSE, rows), interpolation=cv2.INTER_AREA) for g in grey])
-    flat = small.reshape(len(small), -1).astype(np.float32) / 255
-    index, both = _coarse_guesses(rows, COARSE, length * COARSE / width)
-    share = both / np.maximum(both.sum(axis=1, keepdims=True), 1)
+    flat = small.reshape(len(small), -1).astype(np.float64) / 255
+    index = _coarse_guesses(rows, COARSE, length * COARSE / width)
+    best = in_parts(lambda part: _likest(flat[part], flat[1:][part], index), len(flat) - 1)
+    return np.array(GUESSES)[np.concatenate(best)]
 
-    def of_part(part: slice) -> np.ndarray:
-        old, new = flat[:-1, None][part], flat[1:][part][:, index]  # [T,1,P], [T,K,P]
-        mean_old, mean_new = (
-            np.einsum("tkp,kp->tk", a, share) for a in (np.broadcast_to(old, new.shape), new)
-        )
-        product = np.einsum("tp,tkp,kp->tk", old[:, 0], new, share) - mean_old * mean_new
-        spread_old = np.einsum("tp,kp->tk", old[:, 0] ** 2, share) - mean_old**2
-        spread_new = np.einsum("tkp,tkp,kp->tk", new, new, share) - mean_new**2
-        norm = np.sqrt(np.maximum(spread_old * spread_new, 0))
-        likeness = np.divide(product, norm, out=np.zeros_like(product), where=norm > 1e-6)
-        likeness[:, both.mean(axis=1) < LEAST_OVERLAP] = -1
-        return np.array(GUESSES)[likeness.argmax(axis=1)]
 
-    return np.concatenate(in_parts(of_part, len(flat) - 1))
+@nb.njit(nogil=True, cache=True)
+def _likest(old: np.ndarray, new: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """int [T]: the guess after which pictures float64 [T,P] correlate best with the `new` ones, read at int [K,P] where >= 0."""
+    found = np.zeros(len(old), np.int64)
+    for t in range(len(old)):
+        best = -2.0
+        for k in range(len(index)):
+            count, a, b, aa, bb, ab = 0, 0.0, 0.0, 0.0, 0.0, 0.0
+            for p in range(index.shape[1]):
+                at = index[k, p]
+                if at >= 0:
+                    x, y = old[t, p], new[t, at]
+                    count += 1
+                    a, b, aa, bb, ab = a + x, b + y, aa + x * x, bb + y * y, ab + x * y
+            likeness = -1.0
+            if count >= LEAST_OVERLAP * index.shape[1]:
+                spread = max((aa - a * a / count) * (bb - b * b / count), 0.0) ** 0.5 / count
+                likeness = (ab - a * b / count) / count / spread if spread > 1e-6 else 0.0
+            if likeness > best:
+                best, found[t] = likeness, k
+    return found
 
 
 @functools.lru_cache(maxsize=8)
-def _coarse_guesses(rows: int, columns: int, length: float) -> tuple[np.ndarray, np.ndarray]:
-    """For each of `GUESSES`, int [K,P] where each pixel of the small picture is afterwards, float32 [K,P] 1 where in view."""
+def _coarse_guesses(rows: int, columns: int, length: float) -> np.ndarray:
+    """int [K,P], for each of `GUESSES`: where each pixel of the small picture is afterwards, -1 out of view."""
     y, x = np.mgrid[:rows, :columns]
     pixels = np.stack([x, y, np.ones_like(x)], axis=-1).reshape(-1, 3)
-    index, both = [], []
+    index = []
     for degrees, zoom in GUESSES:
         u, v, w = (pixels @ guess_matrix(degrees, zoom, rows, columns, length).T).T
         ahead = np.maximum(w, 1e-3)
         u, v = np.rint(u / ahead), np.rint(v / ahead)
         inside = (w > 1e-2) & (u >= 0) & (u < columns) & (v >= 0) & (v < rows)
-        index.append(np.where(inside, v * columns + u, 0).astype(int))
-        both.append(inside.astype(np.float32))
-    return np.array(index), np.array(both)
+        index.append(np.where(inside, v * columns + u, -1).astype(int))
+    return np.array(index)

@@ -28,7 +28,7 @@ def grey(frames: Array) -> Array:
 
 def grey_of(clip: Clip, name: str) -> Array:
     """`grey` of a clip's `frames`, `truth` or `start` (T is 1 then), computed once."""
-    return clip.once(("grey", name), lambda: grey(_pictures(clip, name)))
+    return clip.keeper(name).once(("grey", name), lambda: grey(_pictures(clip, name)))
 
 
 def light_of(clip: Clip, name: str) -> Array:
@@ -38,7 +38,7 @@ def light_of(clip: Clip, name: str) -> Array:
         cv2, table = opencv(), linear_light().astype(np.float32)
         return np.array(by_step(lambda picture: cv2.mean(cv2.LUT(picture, table))[:3], _pictures(clip, name)))
 
-    return clip.once(("light", name), compute)
+    return clip.keeper(name).once(("light", name), compute)
 
 
 @functools.cache

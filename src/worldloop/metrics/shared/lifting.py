@@ -74,7 +74,7 @@ def moved_samples(clip: Clip) -> tuple[np.ndarray, np.ndarray]:
 
     float64 [T,N,2] in pixels and bool [T,N], False for points that leave the view, are hidden there, or have no depth.
     """
-    return clip.once(("moved samples",), lambda: _moved_samples(clip))
+    return clip.keeper().once(("moved samples",), lambda: _moved_samples(clip))
 
 
 def _moved_samples(clip: Clip) -> tuple[np.ndarray, np.ndarray]:
@@ -99,7 +99,7 @@ def earlier_views(clip: Clip, lag: int) -> tuple[np.ndarray, np.ndarray, np.ndar
     For each step t, the later view is entry t + 1 and the earlier one entry max(0, t + 1 - lag). Returns those numbers
     int [T], positions float32 [T,H,W,2] in the earlier view, and bool [T,H,W] whether the same surface is seen there.
     """
-    return clip.once(("earlier views", lag), lambda: _earlier_views(clip, lag))
+    return clip.keeper().once(("earlier views", lag), lambda: _earlier_views(clip, lag))
 
 
 def _earlier_views(clip: Clip, lag: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -53,7 +53,7 @@ def mscn_features(pictures: Array) -> Array:
 
 def naturalness(clip: Clip, name: str) -> Array:
     """Distance of each picture of `frames`, `truth` or `start` from the usual, float64 [T]; about 0.5 is usual."""
-    found: Array = clip.once(
+    found: Array = clip.keeper(name).once(
         ("mscn", name), lambda: shipped_reference().distance(mscn_features(grey_of(clip, name)))
     )
     return found

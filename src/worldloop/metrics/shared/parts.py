@@ -10,7 +10,7 @@ import numpy as np
 from worldloop.core.threads import each
 
 T = TypeVar("T")
-PART = 8
+PART = 16
 """Steps of a part; no result depends on it."""
 
 

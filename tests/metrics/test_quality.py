@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ import worldloop.metrics.long
 import worldloop.metrics.quality  # noqa: F401
 from worldloop.core import InputError, SplitError
 from worldloop.core.errors import MissingExtraError
-from worldloop.metrics.clip import Clip
+from worldloop.metrics.clip import TRUE, Clip
 from worldloop.metrics.metric import METRICS
 from worldloop.metrics.quality.natural import LEAST, frechet
 from worldloop.metrics.shared import fidelity, mscn
@@ -121,9 +122,9 @@ def test_each_step_scores_the_same_in_any_company():
 
 
 def test_a_long_clip_in_parts_scores_as_its_parts_do():
-    a, b = (np.tile(side, (5, 1, 1, 1)) for side in pairs(64))
+    a, b = (np.tile(side, (10, 1, 1, 1)) for side in pairs(64))
     whole = Clip(frames=b, truth=a)
-    parts = [Clip(frames=b[i : i + 5], truth=a[i : i + 5]) for i in range(0, 25, 5)]
+    parts = [Clip(frames=b[i : i + 5], truth=a[i : i + 5]) for i in range(0, 50, 5)]
     assert len(a) > 3 * PART > 3 * len(parts[0].frames), "so that the whole is split and its parts are not"
     ways = [getattr(fidelity, f"{n}_steps") for n in ("psnr", "ssim", "ms_ssim")]
     for score in [*ways, lambda c: flip(c.truth, c.frames), lambda c: mscn.naturalness(c, "frames")]:
@@ -310,3 +311,18 @@ def test_fid_and_fvd_run_on_the_networks_of_others(monkeypatch, tmp_path):
             monkeypatch.setenv(variable, str(wrong))
             with pytest.raises(InputError, match=f"set {variable} to"):
                 METRICS[name].score(clips(1))
+
+
+def test_what_the_truth_tells_is_kept_for_all_clips_of_a_case():
+    a, b = pairs(32)
+    true = Clip(frames=a, truth=a, start=a[0])
+    one, other = (replace(true, frames=f, kept={TRUE: true}) for f in (b, b[::-1]))
+    names = ("ssim", "half_life", "flip", "start_end_contrast")
+    alone = [METRICS[n].score(Clip(frames=b[::-1], truth=a, start=a[0])) for n in names]
+    for n in names:
+        METRICS[n].score(one)
+    held = dict(true.kept)
+    assert held and [METRICS[n].score(other) for n in names] == pytest.approx(alone, nan_ok=True)
+    assert true.kept.keys() == held.keys() and all(true.kept[k] is held[k] for k in held)
+    # What a model imagined is its own.
+    assert not any(v is b for v in true.kept.values()) and ("grey", "frames") not in true.kept

@@ -6,7 +6,10 @@ from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
+from torch.nn import functional as F
 
 from worldloop.core import InputError
 from worldloop.models.video import (
@@ -20,6 +23,7 @@ from worldloop.models.video import (
 )
 from worldloop.models.video import SamplerConfig as Sampler
 from worldloop.models.video.conditioning import stack
+from worldloop.models.video.dit import attended
 from worldloop.models.video.sampler import guided
 
 from tiny_video import ALL, NONE, backbone, latents, panorama, shaken
@@ -306,3 +310,21 @@ def test_default_size_is_within_limits():
         vae = VideoVAE()
     assert 8e6 < sum(p.numel() for p in full.parameters()) <= 12e6
     assert sum(p.numel() for p in vae.parameters()) <= 3e6
+
+
+@given(st.integers(0, 99), st.booleans(), st.sampled_from([4, 6, 12]))
+def test_attention_by_hand_is_that_of_torch(seed, masked, width):
+    random = torch.Generator().manual_seed(seed)
+    q, keys, values = (
+        torch.randn(s, generator=random) for s in ((2, 3, 5, 6), (2, 3, 9, 6), (2, 3, 9, width))
+    )
+    mask = None
+    if masked:
+        mask = torch.rand((5, 9), generator=random) < 0.5
+        mask[:, 0] = True
+    with torch.inference_mode():
+        found = attended(q, keys, values, mask, 0.4)
+    wanted = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask, scale=0.4)
+    torch.testing.assert_close(found, wanted)
+    # With gradients it is torch's own.
+    assert torch.equal(attended(q, keys, values, mask, 0.4), wanted)

@@ -40,6 +40,17 @@ def joined(past: Tensor, own: Tensor) -> Tensor:
     return torch.cat((past.expand(own.shape[0], -1, -1, -1), own), dim=2)
 
 
+def attended(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, scale: float) -> Tensor:
+    """Attention [B,heads,S,e] of queries [B,heads,S,d] to keys [B,heads,N,d] with values [B,heads,N,e]; mask as in `Setting`."""
+    if q.device.type != "cpu" or torch.is_grad_enabled() or keys.shape[-1] == values.shape[-1]:
+        return F.scaled_dot_product_attention(q, keys, values, attn_mask=mask, scale=scale)
+    # On the CPU torch has no fused kernel for values of another width than keys, and its general way looks at all scores thrice.
+    scores = (q @ keys.mT).mul_(scale)
+    if mask is not None:
+        scores.masked_fill_(~mask, -torch.inf)
+    return scores.softmax(dim=-1) @ values
+
+
 class Attention(nn.Module):
     """Self-attention with normalised queries and keys. `q`, `k`, `v` and `out` are plain linear layers."""
 
@@ -65,7 +76,7 @@ class Attention(nn.Module):
             # One product over both parts is the sum of the two scores.
             q = torch.cat((q, rays.queries[index].to(q.dtype)), dim=-1)
             keys = torch.cat((keys, rays.keys.to(q.dtype)), dim=-1)
-        y = F.scaled_dot_product_attention(q, keys, values, attn_mask=setting.mask, scale=scale)
+        y = attended(q, keys, values, setting.mask, scale)
         return self.out(y.transpose(1, 2).flatten(2)), (k, v)
 
 

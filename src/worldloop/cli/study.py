@@ -241,10 +241,10 @@ def _evaluation(options: argparse.Namespace) -> Evaluation:
 
 
 def _episodes(text: str) -> int | dict[str, int]:
-    parts = [part.partition("=") for part in names(text)]
     try:
         if "=" not in text:
             return int(text)
+        parts = [part.partition("=") for part in names(text)]
         return {task.strip(): int(count) for task, _, count in parts}
     except ValueError:
         raise InputError(

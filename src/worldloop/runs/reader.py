@@ -67,8 +67,7 @@ class Run:
         return FrameStore(self.folder / FRAMES_NAME).get(key)
 
     def first(self, count: int) -> Run:
-        """The run as if its list had ended after so many episodes, seen by tables and records only: the header's hash of
-        the list stays that of the whole one."""
+        """The run as if its list had ended after so many episodes; the header's hash stays that of the whole list."""
         ids = self.header.episode_ids[:count]
         if len(ids) == len(self.header.episode_ids):
             return self

@@ -211,6 +211,13 @@ def test_focal_length_and_projection_meet_by_hand():
     assert seen.tolist() == [True, False, False]
 
 
+def test_an_arm_is_controlled_as_a_camera_is():
+    one = build_case(next(iter(list_cases(["table"], 1))))
+    still = one.clip(np.repeat(one.truth.start[None], len(one.truth.frames), axis=0))
+    assert METRICS["controllability"].score(one.clip(one.truth.frames)) == 1
+    assert METRICS["controllability"].score(still) < 0.999
+
+
 def test_cases_of_arcs_and_other_changes():
     specs = list(list_cases(["compose"], 6))
     assert [s.script for s in specs[:5]] == ["arc-left", "arc-right", "slalom", "mixed-left", "mixed-right"]

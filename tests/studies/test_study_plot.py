@@ -6,11 +6,15 @@ import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from worldloop.stats import Estimate
 from worldloop.studies.plot import draw
 from worldloop.studies.result import CONTROLLABILITY
+from worldloop.studies.scatter import _ticks
 
 from planted import SUCCESS, arm, result
 
@@ -97,3 +101,18 @@ def test_an_arm_without_an_interval_or_a_value():
     found = [g for g in root.iter(f"{SVG}g") if g.get("class") == "arm"]
     assert [g.get("data-arm") for g in found] == ["a"] and "no interval: one scene" in text
     assert found[0].find(f"{SVG}path") is None
+
+
+@given(st.floats(-1e3, 1e3), st.floats(0, 1e3))
+def test_ticks_are_round_and_hold_everything(low, width):
+    ticks = _ticks([Estimate(low + width / 2, low, low + width, 0.95, 3, 3, "made up", "")])
+    steps = np.diff(ticks)
+    assert 3 <= len(ticks) <= 7 and np.allclose(steps, steps[0])
+    slack = 1e-4 * steps[0]
+    assert ticks[0] <= low + slack and ticks[-1] >= low + width - slack
+    assert f"{steps[0]:.0e}"[0] in "125"
+
+
+def test_shares_have_ticks_from_nothing_to_everything():
+    found = [Estimate(v, v, v, 0.95, 3, 3, "made up", "") for v in (0.0, 0.4, 1.0)]
+    assert _ticks(found) == [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]

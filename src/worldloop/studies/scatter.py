@@ -69,8 +69,8 @@ def draw_scatter(title: str, verdict: str, panels: Sequence[Panel], names: Seque
 def _panel(panel: Panel, x: float, y: float) -> Markup:
     left, right = x + LEFT, x + PANEL
     top, bottom = y + ABOVE, y + HEIGHT - BELOW
-    x_low, x_high = _range([p.x for p in panel.points])
-    y_low, y_high = _range([p.y for p in panel.points])
+    x_ticks, y_ticks = (_ticks([getattr(p, axis) for p in panel.points]) for axis in "xy")
+    (x_low, x_high), (y_low, y_high) = ((t[0], t[-1]) for t in (x_ticks, y_ticks))
 
     def across(value: float) -> float:
         return round(left + (min(max(value, x_low), x_high) - x_low) / (x_high - x_low) * (right - left), 1)
@@ -79,12 +79,10 @@ def _panel(panel: Panel, x: float, y: float) -> Markup:
         return round(bottom - (min(max(value, y_low), y_high) - y_low) / (y_high - y_low) * (bottom - top), 1)
 
     parts = [_text(x, y + 16, panel.title, "head"), _text(right, y + 34, panel.note, "dim", "end")]
-    for i in range(5):
-        value = y_low + i * (y_high - y_low) / 4
+    for i, value in enumerate(y_ticks):
         parts.append(_line(left, up(value), right, up(value), "grid" if i else "axis"))
-        parts.append(_text(left - 7, up(value) + 4, f"{100 * value:.0f}", "dim", "end"))
-        value = x_low + i * (x_high - x_low) / 4
-        parts.append(_text(across(value), bottom + 15, f"{value:.3g}", "dim", "middle"))
+        parts.append(_text(left - 7, up(value) + 4, f"{100 * value:.4g}", "dim", "end"))
+    parts += [_text(across(v), bottom + 15, f"{v:.4g}", "dim", "middle") for v in x_ticks]
     parts.append(_text(x, y + 34, panel.y_label, "dim"))
     parts.append(_text((left + right) / 2, bottom + 33, panel.x_label, "dim", "middle"))
     for p in panel.points:
@@ -105,14 +103,18 @@ def _panel(panel: Panel, x: float, y: float) -> Markup:
     return Markup('<g class="panel" data-panel="{}">{}</g>').format(panel.title, Markup("").join(parts))
 
 
-def _range(found: Sequence[Estimate]) -> tuple[float, float]:
-    """Ends that hold every value and interval, with a margin."""
+def _ticks(found: Sequence[Estimate]) -> list[float]:
+    """Three to seven round numbers, the first and last of which hold every value and interval."""
     ends = [v for e in found for v in (e.value, e.low, e.high) if v is not None and math.isfinite(v)]
-    if not ends:
-        return 0.0, 1.0
-    low, high = min(ends), max(ends)
-    margin = 0.06 * (high - low) or 0.05 * max(abs(high), 1.0)
-    return low - margin, high + margin
+    low, high = (min(ends), max(ends)) if ends else (0.0, 1.0)
+    if high - low < 1e-9 * max(abs(low), abs(high), 1.0):
+        low, high = low - 0.05 * max(abs(low), 1.0), high + 0.05 * max(abs(high), 1.0)
+    rough = (high - low) / 5
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(step for n in (1, 2, 5, 10) if (step := n * power) >= 0.999 * rough)
+    # Of values that are at a round number but for rounding, that number is the end.
+    first, last = math.floor(low / step + 1e-6), math.ceil(high / step - 1e-6)
+    return [float(f"{i * step:.12g}") for i in range(first, last + 1)]
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> Markup:

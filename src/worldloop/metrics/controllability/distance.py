@@ -16,17 +16,18 @@ from worldloop.metrics.shared.fidelity import st_lpips_steps
     better="higher",
     worst=0.0,
     source="World-In-World (arXiv 2510.18135), with ST-LPIPS (ECCV 2022) in place of LPIPS",
-    needs=("truth", "motion"),
+    needs=("truth", "twin_truth"),
     weights="stlpips",
     reacts=("wrong-turn", "half-step", "other-action", "no-action"),
     ignores=("nudge",),
     tolerance=0.03,
-    version=2,
+    version=3,
 )
 def controllability(clip: Clip) -> float:
     """1 - perceptual distance to the true frames under the same actions.
 
-    Mean over the steps that the world let happen, NaN where there is none. A blurred frame of the right place scores less than a
+    Mean over the steps that the world let happen, NaN where there is none; of cases in which actions do something, an arm's as well as a
+    camera's. A blurred frame of the right place scores less than a
     sharp one: quality and control are not told apart here, but they are in the recovered motion.
     """
     if not clip.counted.any():

@@ -158,7 +158,7 @@ def action_accuracy_inverse(clip: Clip) -> float:
 
     Basic actions only, mean over the asked ones; the network knows steps of 0.2 m and turns of 22.5 degrees in houses seen at 90 degrees, and
     should not be believed elsewhere. It needs no depth and no poses. Frozen scores 0, and walking on whatever is asked 0.27 and
-    0.19 over the first eight cases of `walk` and of `keys`, the truth 0.98 and 0.84.
+    0.19 over the first eight cases of `walk` and of `keys`, the truth 1.00 and 0.88.
     """
     return _share(clip, "network", composite=False)
 

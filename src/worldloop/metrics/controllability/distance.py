@@ -26,9 +26,9 @@ from worldloop.metrics.shared.fidelity import st_lpips_steps
 def controllability(clip: Clip) -> float:
     """1 - perceptual distance to the true frames under the same actions.
 
-    Mean over the steps that the world let happen, NaN where there is none; of cases in which actions do something, an arm's as well as a
-    camera's. A blurred frame of the right place scores less than a
-    sharp one: quality and control are not told apart here, but they are in the recovered motion.
+    Mean over the steps that the world let happen, NaN where there is none; of cases in which actions do something, an arm's as well
+    as a camera's. A blurred frame of the right place scores less than a sharp one: quality and control are not told apart here, but
+    they are in the recovered motion.
     """
     if not clip.counted.any():
         return float("nan")

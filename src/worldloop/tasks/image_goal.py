@@ -8,7 +8,7 @@ stop, and the oracle stop is a privilege to be asked for.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -23,12 +23,9 @@ from worldloop.core import (
     Outcome,
     Score,
 )
-from worldloop.envs.habitat.scans import HabitatConfig
 from worldloop.envs.habitat.world import HabitatWorld, place_of
-from worldloop.envs.house.world import HouseWorld
 from worldloop.tasks.episodes import check_place
-from worldloop.tasks.house import PANORAMA_HEIGHT, HouseTask, house_of
-from worldloop.tasks.scans import open_scans
+from worldloop.tasks.house import HouseTask, house_of
 
 TOLD = "Go where this picture was taken, and stop."
 
@@ -41,6 +38,7 @@ class ImageGoal(HouseTask):
     agent_sees = ("collided",)
     default_agent = "heuristic"
     name = "image-goal"
+    scan_places = ("start", "goal")
 
     def __init__(self, oracle_stop: bool = False, radius: float = 0.5, scenes: str = "") -> None:
         """`oracle_stop`: the environment stops the agent at the goal (privilege). `radius`: metres. `scenes`: the folder
@@ -54,19 +52,6 @@ class ImageGoal(HouseTask):
         self.version = (
             "1" + ("+oracle-stop" if oracle_stop else "") + (f"+r{radius:g}" if radius != 0.5 else "")
         )
-
-    def open_scans(self, episodes: list[Episode]) -> None:
-        """See `tasks.scans`; a scan shows no instances."""
-        self.scans = open_scans(episodes, self.scenes)
-        self.provides = ("pose", "collided", "depth", "panorama", "panorama_depth")
-
-    def environment(self, needs: Collection[str] = ()) -> HouseWorld | HabitatWorld:  # type: ignore[override]
-        """A world that renders what is needed and nothing else: a house, or a scan where the list is of scans."""
-        if self.scans is None:
-            return super().environment(needs)
-        around = PANORAMA_HEIGHT if any(n.startswith("panorama") for n in needs) else None
-        config = HabitatConfig(depth=any("depth" in n for n in needs), panorama_height=around)
-        return HabitatWorld(self.scans, config)
 
     def goal(self, environment: Environment, episode: Episode) -> Goal:
         """The picture seen from the goal."""

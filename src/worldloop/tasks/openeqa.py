@@ -1,4 +1,4 @@
-"""OpenEQA's own question file as a list of episodes. Its scans need Habitat, which is not part of worldloop."""
+"""OpenEQA's own question file, or A-EQA's of World-In-World, as a list of episodes. Its scans need Habitat."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ from typing import Any
 
 from worldloop.core import Episode, InputError, derive_seed
 from worldloop.tasks.episodes import read_json, unique
-from worldloop.tasks.scans import OPENEQA_SCENES
+from worldloop.tasks.scans import HABITAT_SCENES, OPENEQA_SCENES
+from worldloop.tasks.world_in_world import Item
 
-_OPTIONAL = ("scene_id", "hfov", "start_position", "start_rotation")
+_START = ("scene_id", "start_position", "start_rotation")
+_OPTIONAL = (*_START, "hfov", "shortest")
 
 
 def import_openeqa(path: str | Path, budget: int = 36) -> list[Episode]:
     """Episodes from a file in the form of `open-eqa-v0.json`: a list of objects.
 
     Fields are `question_id`, `question`, `answer`, `category`, `episode_history` and, where given, `extra_answers` and
-    A-EQA's `scene_id`, `hfov`, `start_position` and `start_rotation`, which are kept in the goal as they stand.
+    A-EQA's `scene_id`, `hfov`, `start_position` and `start_rotation`, which are kept in the goal as they stand. With a
+    scene and a start an episode is in a scan; without, in a recording, which can only be read.
     Raises InputError naming the first item that is not of that form, or an id that comes twice.
     """
     items = read_json(path)
@@ -51,14 +54,17 @@ def _episode(item: Any, where: str, budget: int) -> Episode:
         raise InputError(f"{where}: extra_answers is a list of texts")
     goal = {name: item[name] for name in ("question", "answer", "category")}
     goal |= {"extra_answers": list(extra)}
-    goal |= {name: item[name] for name in _OPTIONAL if name in item}
+    goal |= {name: item[name] for name in _OPTIONAL if item.get(name) is not None}
+    scene, start = OPENEQA_SCENES + item["episode_history"], {"position": [0.0, 0.0], "yaw_deg": 0.0}
+    if all(item.get(name) is not None for name in _START):
+        given = Item(item, where)
+        scene, start = HABITAT_SCENES + given.text("scene_id"), given.place("start")
     return Episode(
         id=item["question_id"],
         task="embodied-qa",
-        scene=OPENEQA_SCENES + item["episode_history"],
+        scene=scene,
         seed=derive_seed(0, item["question_id"]) % 2**31,
-        # The scans' own frames of reference are kept in the goal; this start is not one of them.
-        start={"position": [0.0, 0.0], "yaw_deg": 0.0},
+        start=start,
         goal=goal,
         budget=budget,
     )

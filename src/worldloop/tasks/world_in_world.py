@@ -43,7 +43,7 @@ def import_world_in_world(data: Any, path: str, task: str, budget: int) -> list[
 
 
 def _recognition(item: Any, where: str, budget: int) -> Episode:
-    given = _Item(item, where)
+    given = Item(item, where)
     # The released files spell it so; a corrected spelling is taken as well.
     name = "target_category" if "target_category" in given.fields else "target_categrory"
     goal = {"category": given.text(name), "target": given.fields.get("target_id")}
@@ -52,7 +52,7 @@ def _recognition(item: Any, where: str, budget: int) -> Episode:
 
 
 def _image_goal(item: Any, where: str, budget: int) -> Episode:
-    given = _Item(item, where)
+    given = Item(item, where)
     goal = dict(given.place("goal"))
     kept = ("goal_image_relpath", "goal_radius", "goal_rot_diff", "step_to_goal", "datum_id")
     goal |= {name: given.fields[name] for name in kept if name in given.fields}
@@ -61,7 +61,9 @@ def _image_goal(item: Any, where: str, budget: int) -> Episode:
     return given.episode("image-goal", "scene_relpath", name, goal, budget)
 
 
-class _Item:
+class Item:
+    """An object of a file whose places are Habitat's."""
+
     def __init__(self, item: Any, where: str) -> None:
         if not isinstance(item, Mapping):
             raise InputError(f"{where} is not an object")

@@ -155,7 +155,10 @@ class Recogniser:
         if allowed:
             mask = np.array([name in set(allowed) for name in self.classes])
             if not mask.any():
-                raise InputError(f"the recogniser knows none of: {', '.join(allowed)}")
+                names = ", ".join(allowed)
+                raise InputError(
+                    f"the recogniser knows none of: {names}; let a language model look (--agent vlm)"
+                )
             # A floor, so that a ruled-out certainty leaves something to normalise.
             p = np.where(mask, np.maximum(p, 1e-12), 0.0)
             p /= p.sum()

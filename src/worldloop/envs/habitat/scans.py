@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import re
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,8 @@ class HabitatConfig:
     radius: float = 0.1
     """Metres around the agent that keep free of walls."""
     depth: bool = False
+    segmentation: bool = False
+    """Whether the pixels of `rgb` tell which thing they show; all zero in a scan without annotations."""
     panorama_height: int | None = None
     """Rows of the panorama; None renders none."""
 
@@ -67,6 +70,38 @@ class Scans:
 
 
 SCANS = Scans()
+_ENDINGS = {"COLOR": "", "DEPTH": "_depth", "SEMANTIC": "_segmentation"}
+_ABOVE = 4
+"""Folders above a scene in which its data set may be described."""
+
+
+def instances(path: Path, config: HabitatConfig) -> dict[int, str]:
+    """Instance number -> category (empty where there is none) of what is annotated in a scene. For the stage only."""
+    found = {}
+    for thing in SCANS.get(path, config).semantic_scene.objects:
+        if thing is not None and (number := _instance(thing)) is not None:
+            found[number] = thing.category.name() if thing.category is not None else ""
+    return found
+
+
+def last_number(text: str) -> int | None:
+    """The whole number at the end of the text's last part ("0_1_5" ends in 5); None where there is none."""
+    end = re.search(r"(\d+)\s*$", text)
+    return int(end[1]) if end else None
+
+
+def _instance(thing: Any) -> int | None:
+    number = getattr(thing, "semantic_id", None)
+    return last_number(str(thing.id)) if number is None else int(number)
+
+
+def _dataset(path: Path) -> Path | None:
+    """The description of a scene's data set, the nearest above it; without it Habitat finds no annotations of HM3D."""
+    for folder in list(path.absolute().parents)[:_ABOVE]:
+        if found := sorted(folder.glob("*.scene_dataset_config.json")):
+            # Of two, the one without annotations is there for pictures alone.
+            return next((f for f in found if "annotated" in f.name), found[0])
+    return None
 
 
 def _opened(path: Path, config: HabitatConfig) -> Any:
@@ -79,6 +114,8 @@ def _opened(path: Path, config: HabitatConfig) -> Any:
     backend = habitat_sim.SimulatorConfiguration()
     backend.scene_id = str(path)
     backend.enable_physics = False
+    if config.segmentation and (dataset := _dataset(path)) is not None:
+        backend.scene_dataset_config_file = str(dataset)
     agent = habitat_sim.agent.AgentConfiguration()
     agent.height, agent.radius = config.height, config.radius
     agent.sensor_specifications = _sensors(habitat_sim, config)
@@ -99,7 +136,8 @@ def _opened(path: Path, config: HabitatConfig) -> Any:
 
 
 def _sensors(habitat_sim: Any, config: HabitatConfig) -> list[Any]:
-    """A camera for `rgb`, and one for each face of a cube where a panorama is wanted; their depths besides.
+    """A camera for `rgb`, and one for each face of a cube where a panorama is wanted; their depths besides, and which
+    things `rgb` shows.
 
     Habitat has an equirectangular sensor, but which way it unrolls the sphere differs between versions.
     """
@@ -109,12 +147,12 @@ def _sensors(habitat_sim: Any, config: HabitatConfig) -> list[Any]:
     kinds = ["COLOR", "DEPTH"] if config.depth else ["COLOR"]
     found = []
     for name, (size, hfov, turn) in views.items():
-        for kind in kinds:
+        for kind in [*kinds, "SEMANTIC"] if name == "rgb" and config.segmentation else kinds:
             spec = habitat_sim.CameraSensorSpec()
-            spec.uuid = name if kind == "COLOR" else f"{name}_depth"
+            spec.uuid = name + _ENDINGS[kind]
             spec.sensor_type = getattr(habitat_sim.SensorType, kind)
             spec.sensor_subtype = habitat_sim.SensorSubType.PINHOLE
-            if kind == "DEPTH":
+            if kind != "COLOR":
                 spec.channels = 1
             spec.resolution = [size, size]
             spec.hfov = hfov

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 from worldloop.actions import NAVIGATION
 from worldloop.core import Action, Episode, InputError, Observation, Plan, Vocabulary
 from worldloop.envs.habitat.geometry import FACES, camera_pose, quaternion, stitched, stitched_range
-from worldloop.envs.habitat.scans import SCANS, HabitatConfig
+from worldloop.envs.habitat.scans import SCANS, HabitatConfig, instances
 from worldloop.envs.stage import on_stage
 
 SCENES = "habitat/"
@@ -110,6 +111,7 @@ def _observation(seen: Any, config: HabitatConfig, state: HabitatState, collided
         rgb=np.array(seen["rgb"][:, :, :3]),  # a copy: Habitat draws into the same memory again
         panorama=panorama,
         depth=np.array(seen["rgb_depth"], np.float32) if config.depth else None,
+        segmentation=np.array(seen["rgb_segmentation"], np.int32) if config.segmentation else None,
         pose=camera_pose(np.array(state.position), np.array(state.rotation), config.height, config.pitch_deg),
         hfov_deg=config.hfov_deg,
         extra=extra,
@@ -126,6 +128,7 @@ class HabitatWorld:
         self.folder, self.config = Path(folder), config or HabitatConfig()
         self._path: Path | None = None
         self._state: HabitatState | None = None
+        self._instances: dict[int, str] | None = None
 
     @property
     def state(self) -> HabitatState:
@@ -150,7 +153,7 @@ class HabitatWorld:
         path = scene_path(self.folder, episode)
         if not on_stage(self._navigable, path, state):
             raise InputError(f"episode {episode.id}: nobody can stand at its start in {path}")
-        self._path, self._state = path, state
+        self._path, self._state, self._instances = path, state, None
         return self.view()
 
     def step(self, action: Action | str) -> Observation:
@@ -171,9 +174,18 @@ class HabitatWorld:
         """Metres of the shortest way on foot; infinite where there is none."""
         return on_stage(self._geodesic, a, b)
 
+    def instances(self) -> Mapping[int, str]:
+        """Instance number in `segmentation` -> category of what is annotated in the scene; empty where nothing is.
+
+        Privileged: it is the truth.
+        """
+        if self._instances is None:
+            self._instances = on_stage(instances, self.path, self.config)
+        return self._instances
+
     def close(self) -> None:
         """Let go of the episode; the scene stays open for others."""
-        self._path = self._state = None
+        self._path = self._state = self._instances = None
 
     def _navigable(self, path: Path, state: HabitatState) -> bool:
         return bool(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from worldloop.core import InputError
 from worldloop.tasks import TASKS
-from worldloop.tasks.world_in_world import _Item, import_world_in_world, is_world_in_world
+from worldloop.tasks.world_in_world import Item, import_world_in_world, is_world_in_world
 
 RECOGNITION = {
     "scene_id": "mp3d/made-up/made-up.glb", "episode_id": 7, "difficulty": "hard", "target_categrory": "chair",
@@ -54,7 +54,7 @@ def test_navigation_is_read():
 def test_yaw_is_the_turn_about_the_vertical(yaw, size):
     half = math.radians(yaw) / 2
     item = {**RECOGNITION, "start_rotation": [size * math.cos(half), 0.0, size * math.sin(half), 0.0]}
-    assert _Item(item, "here").place("start")["yaw_deg"] == pytest.approx(yaw, abs=1e-6)
+    assert Item(item, "here").place("start")["yaw_deg"] == pytest.approx(yaw, abs=1e-6)
 
 
 @pytest.mark.parametrize("task", ["active-recognition", "image-goal"])

@@ -24,9 +24,22 @@ COLOURS = np.array(
 """Of the walls at low x, high x, the floor, the ceiling, and the walls at low z and high z."""
 
 
+PICTURES = {
+    5: ("picture", (-1.5, 1.0, -4.0), (-0.5, 2.0, -4.0)),
+    12: ("chair", (-3.0, 0.3, -2.0), (-3.0, 1.3, -0.8)),
+    20: ("lighting", (-0.5, 2.6, -3.5), (0.5, 2.6, -2.5)),
+    31: ("wall", (-3.0, 0.0, -4.0), (-3.0, 2.6, -2.5)),
+    33: (None, (-0.3, 0.5, -4.0), (0.5, 0.9, -4.0)),
+}
+"""Instance number -> category and opposite corners of what is painted on the walls, in Habitat's frame."""
+ANNOTATED = ("room", "other")
+"""Scenes with annotations; those of `other` are as old versions have them, without `semantic_id`."""
+
+
 class SensorType(enum.Enum):
     COLOR = 1
     DEPTH = 2
+    SEMANTIC = 6
 
 
 class SensorSubType(enum.Enum):
@@ -46,10 +59,13 @@ class CameraSensorSpec:
 
 
 class SimulatorConfiguration:
-    __slots__ = ("allow_sliding", "enable_physics", "gpu_device_id", "random_seed", "scene_id")
+    __slots__ = (
+        "allow_sliding", "enable_physics", "gpu_device_id", "random_seed", "scene_dataset_config_file", "scene_id",
+    )  # fmt: skip
 
     def __init__(self):
         self.scene_id, self.enable_physics, self.allow_sliding = "", False, True
+        self.scene_dataset_config_file = "default"
 
 
 @dataclass
@@ -150,6 +166,43 @@ class Configuration:
     agents: list
 
 
+@dataclass
+class SemanticCategory:
+    text: str
+
+    def name(self, mapping=""):
+        return self.text
+
+
+@dataclass
+class OldSemanticObject:
+    id: str
+    category: SemanticCategory | None
+
+
+@dataclass
+class SemanticObject(OldSemanticObject):
+    semantic_id: int
+
+
+@dataclass
+class SemanticScene:
+    objects: list
+
+
+def semantic_scene(name):
+    if name not in ANNOTATED:
+        return SemanticScene([])
+    found = [None]  # as for numbers that MP3D does not use
+    for number, (text, *_) in PICTURES.items():
+        category = SemanticCategory(text) if text else None
+        if name == "other":
+            found.append(OldSemanticObject(f"0_1_{number}", category))
+        else:
+            found.append(SemanticObject(f"{text}_99", category, number))
+    return SemanticScene(found)
+
+
 class Simulator:
     opened: list = []  # noqa: RUF012 (for tests to look at)
 
@@ -158,6 +211,8 @@ class Simulator:
         self.config, self.agents = config, [Agent(c) for c in config.agents]
         self.pathfinder = PathFinder(config.agents[0].radius)
         self._buffers = {}
+        self._name = Path(config.sim_cfg.scene_id).stem
+        self.semantic_scene = semantic_scene(self._name)
         self.closed = False
         Simulator.opened.append(self)
 
@@ -189,7 +244,15 @@ class Simulator:
             reach = np.maximum((LOW - eye) / rays, (HIGH - eye) / rays)
         axis = np.argmin(reach, axis=1)
         depth = reach[np.arange(len(rays)), axis]
-        if spec.sensor_type is SensorType.DEPTH:
+        if spec.sensor_type is not SensorType.COLOR:
+            assert spec.channels == 1
+        if spec.sensor_type is SensorType.SEMANTIC:
+            spots, found = eye + rays * depth[:, None], np.zeros(len(rays), np.uint32)
+            for number, (_, low, high) in PICTURES.items() if self._name in ANNOTATED else ():
+                inside = (spots >= np.array(low) - 1e-6) & (spots <= np.array(high) + 1e-6)
+                found[inside.all(axis=1)] = number
+            picture = found.reshape(height, width)
+        elif spec.sensor_type is SensorType.DEPTH:
             picture = depth.reshape(height, width).astype(np.float32)
         else:
             wall = 2 * axis + (rays[np.arange(len(rays)), axis] > 0)

@@ -139,9 +139,19 @@ def test_openeqa_is_read(tmp_path):
     assert TASK.accepted_answers(first) == ("a broom", "broom")
 
 
-def test_openeqa_needs_habitat(tmp_path):
-    with pytest.raises(InputError, match=r"Habitat.*--split val"):
+def test_openeqa_needs_a_start_and_habitat(tmp_path):
+    with pytest.raises(
+        InputError, match=r"Habitat.*scene_id, start_position and start_rotation.*--split val"
+    ):
         TASK.episodes(str(written(tmp_path, [ITEM])))
+    start = {"scene_id": "a/a.glb", "start_position": [1, 0, -2], "start_rotation": [1, 0, 0, 0]}
+    path = str(written(tmp_path, [{**ITEM, **start}]))
+    (episode,) = import_openeqa(path)
+    assert episode.scene == "habitat/a/a.glb" and episode.start["position"] == [2.0, -1.0]
+    with pytest.raises(InputError, match=r"Habitat.*--split val"):
+        EmbodiedQa().episodes(path)
+    with pytest.raises(InputError, match="start_position"):
+        import_openeqa(written(tmp_path, [{**ITEM, **start, "start_position": [1, 2]}]))
 
 
 @pytest.mark.parametrize(

@@ -29,8 +29,8 @@ from worldloop.core import (
 from worldloop.core.numbers import finite
 from worldloop.envs.habitat.scans import HabitatConfig
 from worldloop.envs.habitat.world import HabitatWorld
-from worldloop.envs.house.world import HouseWorld
 from worldloop.envs.house.visibility import Box
+from worldloop.envs.house.world import HouseWorld
 from worldloop.tasks.embodied_qa_judges import BEST, JUDGES, Judge, score_of
 from worldloop.tasks.house import PANORAMA_HEIGHT, HouseTask, house_of
 from worldloop.tasks.openeqa import import_openeqa, is_openeqa
@@ -232,16 +232,16 @@ def _foreseen(world: HabitatWorld, candidate: Candidate) -> Candidate:
 
 def _common_hfov(episodes: Sequence[Episode], where: str) -> float:
     """Degrees that the camera of all questions sees; InputError where they differ, or are no angle."""
-    given = {e.goal.get("hfov", HabitatConfig.hfov_deg) for e in episodes}
-    if len(given) > 1:
-        shown = ", ".join(sorted(map(str, given)))
+    given = [e.goal.get("hfov", HabitatConfig.hfov_deg) for e in episodes]
+    for hfov in given:
+        if not finite(hfov) or not 10 <= hfov <= 170:
+            raise InputError(f"{where}: hfov is an angle of 10 to 170 degrees, got {hfov!r}")
+    if min(given) != max(given):
+        shown = ", ".join(f"{h:g}" for h in sorted(set(given)))
         raise InputError(
             f"{where}: its questions differ in hfov ({shown}); make a file of each, a run has one camera"
         )
-    (hfov,) = given
-    if not finite(hfov) or not 10 <= hfov <= 170:
-        raise InputError(f"{where}: hfov is an angle of 10 to 170 degrees, got {hfov!r}")
-    return float(hfov)
+    return float(given[0])
 
 
 def _with_boxes(frame: Observation, found: list[tuple[Box, int]]) -> Observation:

@@ -261,3 +261,13 @@ def test_what_is_missing_is_said(scenes, tmp_path, monkeypatch, task, item):
     monkeypatch.delitem(sys.modules, "habitat_sim")
     with pytest.raises(InputError, match="conda install habitat-sim"):
         task(scenes=str(scenes)).episodes(split)
+
+
+def test_a_scene_may_be_named_by_its_folder(scenes, tmp_path):
+    split = written(tmp_path, {**ASKED, "scene_id": "room"})
+    (scenes / "room" / "room.semantic.glb").write_bytes(b"glTF")
+    world, _, _ = begun(EmbodiedQa(scenes=str(scenes)), split)
+    assert world.path == scenes / "room" / "room.glb"
+    (scenes / "room" / "second.glb").write_bytes(b"glTF")
+    with pytest.raises(InputError, match="has 2 scenes; name the file"):
+        EmbodiedQa(scenes=str(scenes)).episodes(split)

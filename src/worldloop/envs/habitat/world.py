@@ -210,8 +210,18 @@ def place_of(episode: Episode, of: str) -> HabitatState:
 
 
 def scene_path(folder: Path, episode: Episode) -> Path:
-    """The file of an episode's scene; InputError when it is not there."""
+    """The file of an episode's scene, which may be named by the folder it is in; InputError when it is not there."""
     path = folder / episode.scene.removeprefix(SCENES)
+    if path.is_dir():
+        # Of HM3D, *.basis.glb is the scan and *.semantic.glb its annotations.
+        found = sorted(path.glob("*.basis.glb")) or sorted(
+            f for f in path.glob("*.glb") if not f.name.endswith(".semantic.glb")
+        )
+        if len(found) != 1:
+            raise InputError(
+                f"episode {episode.id}: {path} has {len(found)} scenes; name the file of one in the list"
+            )
+        return found[0]
     if not path.is_file():
         raise InputError(f"episode {episode.id}: there is no scene {path}")
     return path

@@ -154,9 +154,16 @@ def main() -> None:
 
 
 def _keep_others(result: dict[str, Any], before: dict[str, Any]) -> None:
-    """Leave the figures of tasks as they were of which no outcomes are kept."""
-    measured = {task["task"] for task in result["leaderboard"]["tasks"]}
-    others = [task for task in before["leaderboard"]["tasks"] if task["task"] not in measured]
+    """Leave the figures of tasks as they were of which no outcomes are kept, or not yet those of all models."""
+    known, found = (
+        {t["task"]: {r["model"] for r in t["rows"]} for t in x["leaderboard"]["tasks"]}
+        for x in (before, result)
+    )
+    measured = {task for task, models in found.items() if models >= known.get(task, set())}
+    for task in found.keys() - measured:
+        print(f"left as it was, for only {len(found[task])} of {len(known[task])} models are kept: {task}")
+    result["leaderboard"]["tasks"] = [t for t in result["leaderboard"]["tasks"] if t["task"] in measured]
+    others = [t for t in before["leaderboard"]["tasks"] if t["task"] not in measured]
     result["leaderboard"]["tasks"] = sorted(
         [*result["leaderboard"]["tasks"], *others], key=lambda t: t["task"]
     )

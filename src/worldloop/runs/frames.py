@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+import threading
 import warnings
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from worldloop.core import InputError, RunFolderError
 from worldloop.runs.disk import read_bytes, remove_temporaries, replace_file
 
 _HASH = re.compile(r"[0-9a-f]{32}")
+_OPENING = threading.Lock()
+"""What catches warnings must not do so in two threads at once."""
 
 
 def frame_hash(frame: np.ndarray) -> str:
@@ -65,13 +68,14 @@ class FrameStore:
         return key
 
     def get(self, key: str) -> np.ndarray:
-        """The frame of a hash, uint8 [H,W,3] or [H,W]; RunFolderError when it is missing or damaged."""
+        """The frame of a hash, uint8 [H,W,3] or [H,W]; RunFolderError when it is missing or damaged. For several threads, too."""
         path = self.path(key)
         data = read_bytes(path)
         try:
-            with warnings.catch_warnings():
+            with _OPENING, warnings.catch_warnings():
                 warnings.simplefilter("error")  # PIL only warns about decompression bombs
-                frame = np.asarray(Image.open(io.BytesIO(data), formats=["PNG"]))
+                image = Image.open(io.BytesIO(data), formats=["PNG"])
+            frame = np.asarray(image)
         # A damaged PNG surfaces as any of these, depending on the chunk that is hit.
         except (
             OSError,

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from PIL import Image
 
@@ -102,7 +104,7 @@ class Pictures:
         for encoding in ENCODINGS:
             if self._foretold(wanted, encoding) > budget:
                 continue
-            embedded = [Embedded(p, self._uri(p, encoding)) for p in wanted]
+            embedded = [Embedded(p, uri) for p, uri in zip(wanted, self._uris(wanted, encoding), strict=True)]
             if sum(len(e.uri) for e in embedded) <= budget:
                 return encoding, embedded
         return None
@@ -113,14 +115,18 @@ class Pictures:
         if not sample:
             return 0.0
         # A little below, so that only what is surely too large is ruled out unseen.
-        return 0.9 * len(pictures) * sum(len(self._uri(p, encoding)) for p in sample) / len(sample)
+        return 0.9 * len(pictures) * sum(map(len, self._uris(sample, encoding))) / len(sample)
 
-    def _uri(self, picture: Picture, encoding: Encoding) -> str:
-        if (picture.key, encoding) not in self._encoded:
-            kind, data = _encode(picture, encoding)
-            text = f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
-            self._encoded[picture.key, encoding] = text
-        return self._encoded[picture.key, encoding]
+    def _uris(self, pictures: Sequence[Picture], encoding: Encoding) -> list[str]:
+        missing = [p for p in pictures if (p.key, encoding) not in self._encoded]
+        # Pillow lets go of the interpreter while it decodes and encodes.
+        with ThreadPoolExecutor() as pool:
+            for p, (kind, data) in zip(
+                missing, pool.map(partial(_encode, encoding=encoding), missing), strict=True
+            ):
+                text = f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
+                self._encoded[p.key, encoding] = text
+        return [self._encoded[p.key, encoding] for p in pictures]
 
 
 def _encode(picture: Picture, encoding: Encoding) -> tuple[str, bytes]:

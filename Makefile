@@ -21,8 +21,7 @@ $(DEMO_STAMP): pyproject.toml constraints.txt
 
 # Episodes of embodied-qa are long, so there are fewer of them.
 demo: $(DEMO_STAMP)  ## install, run all four tasks with the controls and (where it applies) a point cloud, write the report
-	$(BIN)/worldloop run --task active-recognition,image-goal,manipulation --model none,oracle,pointcloud --split mini --out $(OUT)
-	$(BIN)/worldloop run --task embodied-qa --model none,oracle,pointcloud --split mini --episodes 5 --out $(OUT)
+	$(BIN)/worldloop run --task active-recognition,image-goal,manipulation,embodied-qa --model none,oracle,pointcloud --split mini --episodes embodied-qa=4 --out $(OUT)
 	$(BIN)/worldloop view $(OUT) --html $(OUT)/report.html
 
 lint: $(STAMP)

@@ -75,6 +75,35 @@ def test_what_cannot_work_is_refused_before_it_starts(here, capsys, model, words
     assert not (here / "runs").exists()
 
 
+def test_tasks_may_have_numbers_of_episodes_of_their_own(here, capsys):
+    command = [
+        "run",
+        "--task",
+        "image-goal,active-recognition",
+        "--model",
+        "none",
+        "--split",
+        "mini",
+        "--json",
+    ]
+    command += ["--time-limit", "0.001", "--out", "runs", "--episodes"]
+    for numbers, words in (
+        ("manipulation=3", "names manipulation; the tasks of this run are image-goal, active-recognition"),
+        ("image-goal=x", "TASK=N"),
+        ("image-goal=0", "at least 1"),
+        ("many", "TASK=N"),
+    ):
+        assert main([*command, numbers]) == 2
+        assert words in " ".join(capsys.readouterr().err.split())
+    assert not (here / "runs").exists()
+    main([*command, "image-goal=2,active-recognition=1"])
+    run = {p.parent.parent.name: read_run(p.parent) for p in here.glob("runs/*/*/run.json")}
+    assert {task: r.episodes.num_rows for task, r in run.items()} == {
+        "image-goal": 2,
+        "active-recognition": 1,
+    }
+
+
 def test_the_conformance_check_knows_what_can_be_read(here, capsys):
     assert main(["check", "bad_models.Misspelt"]) == 1
     assert "panorma" in capsys.readouterr().out

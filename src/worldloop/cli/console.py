@@ -16,6 +16,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from worldloop.core import InputError
+
 # Into a pipe or a log file, tables are as wide as they like to be.
 out = Console(width=None if sys.stdout.isatty() else 120)
 errors = Console(stderr=True)
@@ -49,3 +51,16 @@ def names(text: str) -> list[str]:
         else:
             parts.append(piece)
     return parts
+
+
+def episode_numbers(text: str) -> int | dict[str, int]:
+    """What `--episodes` says: a number for all tasks, or `TASK=N,...`. InputError for anything else."""
+    try:
+        if "=" not in text:
+            return int(text)
+        parts = [part.partition("=") for part in names(text)]
+        return {task.strip(): int(count) for task, _, count in parts}
+    except ValueError:
+        raise InputError(
+            f"--episodes takes a number, or TASK=N with commas between them, got {text!r}"
+        ) from None

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from worldloop.agents import AGENTS
-from worldloop.cli.console import errors, names, out, print_json, progress
+from worldloop.cli.console import episode_numbers, errors, names, out, print_json, progress
 from worldloop.cli.run_executor import add_arguments as add_executor_arguments
 from worldloop.cli.run_executor import executor_of
 from worldloop.cli.run_until import until_decided
@@ -58,7 +58,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="mini",
         help="`mini`, `val`, `test` or an episode file ending in .json (default: %(default)s)",
     )
-    add("--episodes", type=int, help="only the first N episodes of the split")
+    add(
+        "--episodes",
+        metavar="N|TASK=N,...",
+        help="only the first N episodes of each list, or of the lists of these tasks",
+    )
     add("--rollouts", type=int, metavar="M", help="plans proposed for each decision (default: the task's)")
     add("--horizon", type=int, metavar="L", help="actions in a plan (default: the task's)")
     add(
@@ -223,8 +227,9 @@ def plan_jobs(options: argparse.Namespace) -> tuple[list[Job], list[str]]:
         raise InputError("name at least one task and one model; see `worldloop list`")
     models = [(m, usable(MODELS.create(m), m)) for m in model_specs]
     left_out: dict[str, list[str]] = {m: [] for m in model_specs}
-    for task_spec in task_specs:
-        task = TASKS.create(task_spec)
+    tasks = [(t, TASKS.create(t)) for t in task_specs]
+    numbers = _numbers(options.episodes, [task.name for _, task in tasks])
+    for task_spec, task in tasks:
         agent_spec = options.agent or task.default_agent
         agent = AGENTS.create(agent_spec, task=task.name)
         for model_spec, model in models:
@@ -233,7 +238,7 @@ def plan_jobs(options: argparse.Namespace) -> tuple[list[Job], list[str]]:
                 model_spec,
                 agent_spec,
                 options.split,
-                options.episodes,
+                numbers.get(task.name),
                 options.rollouts,
                 options.horizon,
                 _execute(options.execute),
@@ -265,6 +270,18 @@ def plan_jobs(options: argparse.Namespace) -> tuple[list[Job], list[str]]:
                 "choose another task or model"
             )
     return jobs, [line for lines in left_out.values() for line in lines]
+
+
+def _numbers(text: str | None, tasks: list[str]) -> dict[str, int]:
+    """How many episodes of which task; all of those that are not there. InputError for tasks that are not run."""
+    numbers = {} if text is None else episode_numbers(text)
+    if isinstance(numbers, int):
+        return dict.fromkeys(tasks, numbers)
+    if strangers := sorted(set(numbers) - set(tasks)):
+        raise InputError(
+            f"--episodes names {', '.join(strangers)}; the tasks of this run are {', '.join(tasks)}"
+        )
+    return numbers
 
 
 def task_names(tasks: str, env: str) -> list[str]:

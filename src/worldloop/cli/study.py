@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from worldloop.cli.console import errors, names, out, print_json, progress
+from worldloop.cli.console import episode_numbers, errors, names, out, print_json, progress
 from worldloop.core import InputError
 
 if TYPE_CHECKING:
@@ -230,7 +230,7 @@ def _evaluation(options: argparse.Namespace) -> Evaluation:
     return Evaluation(
         tasks=tuple(names(options.tasks or TASKS)),
         split=options.split,
-        episodes=None if options.episodes is None else _episodes(options.episodes),
+        episodes=None if options.episodes is None else episode_numbers(options.episodes),
         trials=options.trials,
         closed_loop=not options.open_loop_only,
         reference_runs=options.reference_runs,
@@ -238,18 +238,6 @@ def _evaluation(options: argparse.Namespace) -> Evaluation:
         concurrency=options.concurrency,
         device=options.device,
     )
-
-
-def _episodes(text: str) -> int | dict[str, int]:
-    try:
-        if "=" not in text:
-            return int(text)
-        parts = [part.partition("=") for part in names(text)]
-        return {task.strip(): int(count) for task, _, count in parts}
-    except ValueError:
-        raise InputError(
-            f"--episodes takes a number, or TASK=N with commas between them, got {text!r}"
-        ) from None
 
 
 def _numbers(option: str, text: str) -> tuple[int, ...]:

@@ -19,6 +19,8 @@ from worldloop.stats.estimate import as_numbers, check_confidence
 BETTER, WORSE, ALIKE, UNDECIDED = "better", "worse", "alike", "undecided"
 BETS = (np.arange(32) + 0.5) / 32
 """Shares of the stake that are laid, all at once: no one knows the best one beforehand."""
+SPREAD = BETS / BETS.sum()
+"""How the stake is spread over them: lists are short, so a difference that can be found in one at all asks for a large bet."""
 GRID = np.linspace(-1.0, 1.0, 201)
 """Differences that are tested for the interval; its bounds are such, the nearest ones that are excluded."""
 
@@ -49,7 +51,7 @@ class PairedBets:
     The differences of a scene, in [-1, 1] each, are summed and divided by the largest number of episodes that a scene has: so
     each scene is one bet, and episodes of a scene may depend on one another in any way. Scenes are taken as independent draws.
     For each d of a grid there are two gamblers, who bet that the difference is larger, or smaller, than d. Each of them
-    spreads the stake over 32 constant bets.
+    spreads the stake over 32 constant bets, more of it over the larger ones.
 
     Source: Waudby-Smith and Ramdas 2024, "Estimating means of bounded random variables by betting"; the spread over
     constant bets is Cover's universal portfolio on a grid.
@@ -173,6 +175,6 @@ def sequential_verdict(
 
 
 def _wealth(logs: np.ndarray) -> np.ndarray:
-    """Log of the mean stake over all bets, [nulls]."""
+    """Log of the whole stake over all bets, [nulls]."""
     most = logs.max(axis=1)
-    return most + np.log(np.exp(logs - most[:, None]).mean(axis=1))
+    return most + np.log(np.exp(logs - most[:, None]) @ SPREAD)

@@ -44,36 +44,30 @@ LEEWAY = 1.0
 """Metres: shortest paths count as at least this long, for who sees the answer at once still has to look around."""
 
 
-class CountedHouse(HouseWorld):
+class Counted:
+    """Stands before a world's class and counts the steps taken since the last reset."""
+
+    steps = 0
+
+    def reset(self, episode: Episode) -> Observation:
+        """As the world does."""
+        self.steps = 0
+        observation: Observation = super().reset(episode)  # type: ignore[misc]
+        return observation
+
+    def step(self, action: Action | str) -> Observation:
+        """As the world does."""
+        self.steps += 1
+        observation: Observation = super().step(action)  # type: ignore[misc]
+        return observation
+
+
+class CountedHouse(Counted, HouseWorld):
     """A house world that counts steps."""
 
-    steps = 0
 
-    def reset(self, episode: Episode) -> Observation:
-        """As in a house, with no step taken."""
-        self.steps = 0
-        return super().reset(episode)
-
-    def step(self, action: Action | str) -> Observation:
-        """As in a house."""
-        self.steps += 1
-        return super().step(action)
-
-
-class CountedScan(HabitatWorld):
+class CountedScan(Counted, HabitatWorld):
     """A scan that counts steps."""
-
-    steps = 0
-
-    def reset(self, episode: Episode) -> Observation:
-        """As in a scan, with no step taken."""
-        self.steps = 0
-        return super().reset(episode)
-
-    def step(self, action: Action | str) -> Observation:
-        """As in a scan."""
-        self.steps += 1
-        return super().step(action)
 
 
 class EmbodiedQa(HouseTask):
@@ -165,7 +159,7 @@ class EmbodiedQa(HouseTask):
 
     def done(self, environment: Environment, episode: Episode) -> bool:
         """When the steps are used up."""
-        return isinstance(environment, CountedHouse | CountedScan) and environment.steps >= MOST_STEPS
+        return isinstance(environment, Counted) and environment.steps >= MOST_STEPS
 
     def accepted_answers(self, episode: Episode) -> tuple[str, ...]:
         """What counts as right, the answer itself first: for the scorer and for reports, never for the agent."""

@@ -97,7 +97,7 @@ def test_without_a_panorama_they_say_so(name):
 
 
 ELSEWHERE = {
-    "none", "video-table", "remote", "videos", "jobs", "diffusers", "nwm", "diamond", "dino-wm", "stable-worldmodel"
+    "none", "video", "video-table", "remote", "videos", "jobs", "diffusers", "nwm", "diamond", "dino-wm", "stable-worldmodel"
 }  # fmt: skip
 """Those that imagine nothing, know no houses, or have no weights in the package."""
 

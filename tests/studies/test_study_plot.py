@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from worldloop.stats import Estimate
 from worldloop.studies.plot import draw
 from worldloop.studies.result import CONTROLLABILITY
-from worldloop.studies.scatter import _ticks
+from worldloop.studies.scatter import Panel, Point, _ticks, draw_scatter
 
 from planted import SUCCESS, arm, result
 
@@ -116,3 +116,13 @@ def test_ticks_are_round_and_hold_everything(low, width):
 def test_shares_have_ticks_from_nothing_to_everything():
     found = [Estimate(v, v, v, 0.95, 3, 3, "made up", "") for v in (0.0, 0.4, 1.0)]
     assert _ticks(found) == [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+
+
+def test_a_long_name_keeps_its_end_in_the_legend():
+    half = Estimate(0.5, 0.4, 0.6, 0.95, 10, 10, "t")
+    point = Point(1, "m", half, half)
+    name = "video:weights=somewhere/far/away/examples-400/adapted.safetensors"
+    text = draw_scatter("t", "v", [Panel("p", "x", "y", "r", (point,))], [name, "oracle"])
+    (legend,) = (e.text for e in ET.fromstring(text).iter(f"{SVG}text") if "1  …" in (e.text or ""))
+    assert legend.endswith("/examples-400/adapted.safetensors") and len(legend) == 43
+    assert "2  oracle<" in text

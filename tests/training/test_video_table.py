@@ -307,7 +307,7 @@ def test_the_commands_train_check_and_run(made, tmp_path, capsys, monkeypatch):
     given = ["--control", "vector", "--full", "--examples", "4", "--sampling-steps", "1", *own, *quick]
     assert main(["train", "sft", "--base", "house.safetensors", *given]) == 0
     capsys.readouterr()
-    arm = "worldloop.models.video.VideoModel:weights=sft/adapted.safetensors"
+    arm = "video:weights=sft/adapted.safetensors"
     report = check_model(MODELS.create(arm), horizon=2, count=2)
     assert report.passed and any("opposite corners look" in i.detail for i in report.items)
     command = ["run", "--task", "manipulation", "--model", f"none,{arm}", "--split", "val", "--episodes", "1"]

@@ -138,7 +138,7 @@ def test_card_says_what_it_is(tmp_path):
     assert card.weights_hash == weights_hash and not card.privileges
     expected = {"steps": 2, "guidance": 1.0, "shift": 2.0, "levels": None, "training_scenes": ("a", "b")}
     assert dict(card.settings) == expected
-    spec = f"worldloop.models.video.VideoModel:weights={tmp_path / 'm.safetensors'},steps=3,guidance=2"
+    spec = f"video:weights={tmp_path / 'm.safetensors'},steps=3,guidance=2"
     named = MODELS.create(spec)
     assert named.card.settings["steps"] == 3 and named.card.settings["guidance"] == 2
     a, b = (
@@ -147,7 +147,7 @@ def test_card_says_what_it_is(tmp_path):
     )
     assert (a != b).any()
     with pytest.raises(InputError, match="steps"):
-        MODELS.create(f"worldloop.models.video.VideoModel:weights={tmp_path / 'm.safetensors'},steps=0")
+        MODELS.create(f"video:weights={tmp_path / 'm.safetensors'},steps=0")
     assert VideoModel(checkpoint(panorama=False)).card.reads == ()
 
 

@@ -38,6 +38,7 @@ for _name, _where, _summary in (
         "video.shipped:table",
         "small, of a table: follows an arm's 7-DoF commands (manipulation)",
     ),
+    ("video", "video:VideoModel", "what `worldloop train` wrote: video:weights=FILE"),
     ("diffusers", "diffusers.model:build", "a video pipeline of diffusers in a folder on this machine"),
     ("nwm", "research.nwm:build", "Navigation World Model, from your own clone and checkpoint"),
     (

@@ -54,7 +54,7 @@ def draw_scatter(title: str, verdict: str, panels: Sequence[Panel], names: Seque
     rows = math.ceil(len(names) / 3)
     for i, name in enumerate(names):
         words_x = MARGIN + (i // rows) * ((WIDTH - 2 * MARGIN) / 3)
-        parts.append(_text(words_x, bottom + 17 * (i % rows), f"{i + 1}  {name}", "dim"))
+        parts.append(_text(words_x, bottom + 17 * (i % rows), f"{i + 1}  {_short(name)}", "dim"))
     height = bottom + 17 * rows + 22
     note = "Bars are 95 % intervals. Each number is a model; the legend is below the panels."
     parts.append(_text(MARGIN, height - 10, note, "dim"))
@@ -64,6 +64,11 @@ def draw_scatter(title: str, verdict: str, panels: Sequence[Panel], names: Seque
             'aria-label="{2}"><style>{3}</style><rect width="100%" height="100%" fill="#fff"/>\n{4}\n</svg>\n'
         ).format(WIDTH, height, f"{title}: {verdict}", Markup(STYLE), Markup("\n").join(parts))
     )
+
+
+def _short(name: str, most: int = 40) -> str:
+    """What a column of the legend has room for: of a long name the end, which is where files differ."""
+    return name if len(name) <= most else f"…{name[-most + 1 :]}"
 
 
 def _panel(panel: Panel, x: float, y: float) -> Markup:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from worldloop.core import InputError
+from worldloop.engine.measure import measure
 from worldloop.stats import Outcomes
 from worldloop.studies import ControllabilityVsQuality, Evaluation, controllability_vs_quality
-from worldloop.studies.controllability_vs_quality import CONTROL, QUALITY, _Model, _Table
+from worldloop.studies.controllability_vs_quality import CONTROL, HOUSE, QUALITY, _Model, _Table, _Work
 from worldloop.studies.result import NOT_MEASURED, NOT_SHOWN, OPPOSITE, SHOWN
 from worldloop.studies.verdicts import Sample
+
+controllability_vs_quality_module = sys.modules["worldloop.studies.controllability_vs_quality"]
+"""The function of the same name hides the module as an attribute of its package."""
 
 CHEAP = (
     "oracle",
@@ -79,6 +85,42 @@ def test_from_models_to_verdict_and_plot(shop, tmp_path):
     assert svg.count('class="model"') == 2 * len(CHEAP)
     again = controllability_vs_quality(config)
     assert again.to_dict() == result.to_dict()
+
+
+def test_models_without_weights_are_measured_together_and_score_as_alone(shop, tmp_path, monkeypatch):
+    calls = []
+
+    def counted(subjects, *rest, **options):
+        calls.append([folder.name for _, folder in subjects])
+        return measure(subjects, *rest, **options)
+
+    monkeypatch.setattr(controllability_vs_quality_module, "measure", counted)
+    evaluation = Evaluation(("image-goal",), split=shop.lists["image-goal"])
+    specs = (*CHEAP[1:], "video-base")
+    together, alone = (
+        _Work(
+            ControllabilityVsQuality(specs, tmp_path / name, 1, ("controllability",), evaluation),
+            lambda *_: None,
+        )
+        for name in ("together", "alone")
+    )
+    together.measure_together()
+    assert calls == [[re.sub(r"[^\w.=-]+", "-", s) for s in CHEAP[1:]]]
+    model, name = alone._model("frozen")
+    alone._measure({name: model}, HOUSE)
+    ours, theirs = (w._scores(name, HOUSE) for w in (together, alone))
+    assert ours.keys() == theirs.keys() and CONTROL in ours
+    for metric in ours:
+        np.testing.assert_array_equal(ours[metric].values, theirs[metric].values)
+
+
+def test_a_model_that_imagines_nothing_is_refused_before_anything_runs(shop, tmp_path):
+    evaluation = Evaluation(("image-goal",), split=shop.lists["image-goal"])
+    with pytest.raises(InputError, match="imagines nothing"):
+        controllability_vs_quality(
+            ControllabilityVsQuality((*CHEAP, "none"), tmp_path, evaluation=evaluation)
+        )
+    assert not (tmp_path / "metrics").exists() and not (tmp_path / "runs").exists()
 
 
 def test_what_cannot_be_correlated_is_refused_before_anything_runs():

@@ -84,6 +84,7 @@ def controllability_vs_quality(
     with study_folder(config.out, NAME):
         work = _Work(config, progress)
         work.bench.check()
+        work.measure_together()
         found = {spec: work.measured(spec) for spec in config.models}
         tables = [_table(task, found, work.infos) for task in work.bench.tasks]
         findings = [finding for table in tables for finding in table.findings()]
@@ -141,27 +142,53 @@ class _Work:
         """By name."""
         return {m.name: m for m in self.metrics}
 
+    def measure_together(self) -> None:
+        """Put the cases to all models without weights at once: what only the truth tells is then computed once.
+
+        Of those with weights, one is in memory at a time, and is measured when its turn comes.
+        """
+        groups = dict[tuple[str, ...], dict[str, WorldModel]]()
+        for spec in self.config.models:
+            model, name = self._model(spec)
+            for task_name, task in self.bench.tasks.items() if not model.card.weights_hash else ():
+                if unfit(task, model) is None:
+                    groups.setdefault(KINDS.get(task_name, HOUSE), {})[name] = model
+        for kinds, models in groups.items():
+            self._measure(models, kinds)
+
     def measured(self, spec: str) -> _Model:
         """One model in every task it can be asked in."""
-        model, name = usable(MODELS.create(spec), spec), re.sub(r"[^\w.=-]+", "-", spec)
-        if not model.card.imagines:
-            raise InputError(f"{spec!r} imagines nothing, so it has no metrics; name another")
+        model, name = self._model(spec)
         success, scores = {}, {}
         for task_name, task in self.bench.tasks.items():
             if (reason := unfit(task, model)) is not None:
                 self.notes.append(f"{spec} is left out of {task_name}{reason}.")
                 continue
             kinds = KINDS.get(task_name, HOUSE)
-            scores[task_name] = self._scores(name, model, kinds)
+            self._measure({name: model}, kinds)
+            scores[task_name] = self._scores(name, kinds)
             success[task_name] = self.bench.success(task_name, name, model)
         return _Model(success, scores)
 
-    def _scores(self, name: str, model: WorldModel, kinds: Sequence[str]) -> dict[str, Outcomes]:
+    @staticmethod
+    def _model(spec: str) -> tuple[WorldModel, str]:
+        """The model, and what its folders are called."""
+        model = usable(MODELS.create(spec), spec)
+        if not model.card.imagines:
+            raise InputError(f"{spec!r} imagines nothing, so it has no metrics; name another")
+        return model, re.sub(r"[^\w.=-]+", "-", spec)
+
+    def _folder(self, name: str, kinds: Sequence[str]) -> Path:
+        return self.config.out / "metrics" / "-".join(kinds) / name
+
+    def _measure(self, models: Mapping[str, WorldModel], kinds: Sequence[str]) -> None:
+        """Measure by name what the folders do not have yet."""
         specs: list[CaseSpec] = list_cases(kinds, self.config.cases, self.config.evaluation.seed)
-        folder = self.config.out / "metrics" / "-".join(kinds) / name
-        subject = ModelSubject(model)
-        measure([(subject, folder)], specs, self.metrics, MeasureSettings(keep=0), progress=self.progress)
-        found = read_scores(folder)
+        subjects = [(ModelSubject(m), self._folder(n, kinds)) for n, m in models.items()]
+        measure(subjects, specs, self.metrics, MeasureSettings(keep=0), progress=self.progress)
+
+    def _scores(self, name: str, kinds: Sequence[str]) -> dict[str, Outcomes]:
+        found = read_scores(self._folder(name, kinds))
         return {info.name: kept for info in found.header.infos() if (kept := _outcomes(found, info))}
 
 

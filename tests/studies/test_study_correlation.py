@@ -14,8 +14,9 @@ from worldloop.core import InputError
 from worldloop.engine.measure import measure
 from worldloop.stats import Outcomes
 from worldloop.studies import ControllabilityVsQuality, Evaluation, controllability_vs_quality
-from worldloop.studies.controllability_vs_quality import CONTROL, HOUSE, QUALITY, _Model, _Table, _Work
-from worldloop.studies.result import NOT_MEASURED, NOT_SHOWN, OPPOSITE, SHOWN
+from worldloop.studies.controllability_vs_quality import HOUSE, _Work
+from worldloop.studies.correlations import CONTROL, QUALITY, CorrelationTable, MeasuredModel, summary
+from worldloop.studies.result import NOT_MEASURED, NOT_SHOWN, OPPOSITE, SHOWN, Finding
 from worldloop.studies.verdicts import Sample
 
 controllability_vs_quality_module = sys.modules["worldloop.studies.controllability_vs_quality"]
@@ -30,7 +31,7 @@ CHEAP = (
 )
 
 
-def planted(control: float, quality: float, count: int = 14, episodes: int = 90) -> _Table:
+def planted(control: float, quality: float, count: int = 14, episodes: int = 90) -> CorrelationTable:
     """Models whose success is drawn by how much of either metric they have."""
     random, models = np.random.default_rng(3), {}
     for i in range(count):
@@ -42,9 +43,9 @@ def planted(control: float, quality: float, count: int = 14, episodes: int = 90)
             n: Outcomes(v + 0.05 * random.normal(size=24), scenes[:24])
             for n, v in ((CONTROL, c), (QUALITY, q))
         }
-        models[f"model-{i}"] = _Model({"image-goal": success}, {"image-goal": clips})
+        models[f"model-{i}"] = MeasuredModel({"image-goal": success}, {"image-goal": clips})
     group = SimpleNamespace(group="some")
-    return _Table("image-goal", {CONTROL: group, QUALITY: group}, models)
+    return CorrelationTable("image-goal", {CONTROL: group, QUALITY: group}, models)
 
 
 @pytest.mark.parametrize(
@@ -58,6 +59,21 @@ def test_the_verdict_follows_what_success_was_drawn_by(control, quality, status)
     assert f"{len(table.models)} models" in finding.sentence
     rows = {r["metric"]: r for r in table.rows()}
     assert rows[CONTROL]["models"] == 14 and len(rows[CONTROL]["pearson"]) == 3
+
+
+def test_a_closer_tie_alone_is_not_the_claim():
+    """Quality goes against success and controllability has nothing to do with it: closer, and yet no tie."""
+    (finding,) = planted(0.0, -0.9).findings()
+    assert finding.status == NOT_SHOWN and "closer with controllability" in finding.sentence
+
+
+def test_the_verdict_names_the_tasks():
+    found = [Finding(f"{t} success", s, "") for t, s in (("a", SHOWN), ("b", NOT_SHOWN), ("c", NOT_SHOWN))]
+    assert summary(found) == "reproduced in part: shown in a; not shown in b and c"
+    assert summary(found[:1]) == "reproduced: shown in a"
+    assert summary([*found, Finding("d success", OPPOSITE, "")]).startswith(
+        "mixed: shown in a; the opposite in d;"
+    )
 
 
 def test_few_models_give_no_verdict():

@@ -17,29 +17,17 @@ from worldloop.metrics.cases import CaseSpec, list_cases
 from worldloop.metrics.metric import Metric, choose_metrics
 from worldloop.models import MODELS
 from worldloop.runs.scores import MetricInfo, Scores, read_scores
-from worldloop.stats import FEWEST, Estimate, Outcomes, correlation_gap, mean_interval, model_correlation
+from worldloop.stats import FEWEST, Outcomes, mean_interval
 from worldloop.studies.bench import Bench
+from worldloop.studies.correlations import CONTROL, QUALITY, CorrelationTable, MeasuredModel, summary
 from worldloop.studies.evaluation import Evaluation, Progress, settings_dict
 from worldloop.studies.recipe import conclude
-from worldloop.studies.result import (
-    NOT_MEASURED,
-    NOT_SHOWN,
-    OPPOSITE,
-    SHOWN,
-    Arm,
-    Contrast,
-    Finding,
-    StudyResult,
-    study_folder,
-    success_in,
-)
+from worldloop.studies.result import Arm, StudyResult, study_folder, success_in
 from worldloop.studies.scatter import Panel, Point, draw_scatter
-from worldloop.studies.verdicts import Sample, estimate, side_of, signed
+from worldloop.studies.verdicts import estimate, signed
 
 NAME = "controllability-vs-quality"
 CLAIM = "task success goes with controllability, not with visual quality"
-CONTROL, QUALITY = "controllability", "mscn_naturalness"
-"""The two metrics of the claim, chosen before any result was seen; all others are told beside them."""
 KINDS = {"manipulation": ("table",)}
 HOUSE = ("walk", "loop")
 """Kinds of cases that are like what is imagined in a task; houses are the rule."""
@@ -104,20 +92,12 @@ def controllability_vs_quality(
                 **settings_dict(config.evaluation),
             },
             config.out,
+            verdict=summary(findings),
             picture=lambda r: draw_scatter(
                 f"{NAME}: {CLAIM}", r.verdict, _panels(tables, list(found)), list(found)
             ),
         )
     return result
-
-
-@dataclass(frozen=True, eq=False)
-class _Model:
-    """One model: success by task, and metrics by kind of case."""
-
-    success: Mapping[str, Sample]
-    scores: Mapping[str, Mapping[str, Outcomes]]
-    """Task -> metric -> what counts, better upwards."""
 
 
 @dataclass(eq=False)
@@ -156,7 +136,7 @@ class _Work:
         for kinds, models in groups.items():
             self._measure(models, kinds)
 
-    def measured(self, spec: str) -> _Model:
+    def measured(self, spec: str) -> MeasuredModel:
         """One model in every task it can be asked in."""
         model, name = self._model(spec)
         success, scores = {}, {}
@@ -168,7 +148,7 @@ class _Work:
             self._measure({name: model}, kinds)
             scores[task_name] = self._scores(name, kinds)
             success[task_name] = self.bench.success(task_name, name, model)
-        return _Model(success, scores)
+        return MeasuredModel(success, scores)
 
     @staticmethod
     def _model(spec: str) -> tuple[WorldModel, str]:
@@ -203,78 +183,11 @@ def _outcomes(scores: Scores, info: MetricInfo) -> Outcomes | None:
     return Outcomes(np.array(values), tuple(scenes)) if values else None
 
 
-@dataclass(frozen=True, eq=False)
-class _Table:
-    """One task: the models that ran in it, and what each metric has to do with their success."""
-
-    task: str
-    metrics: Mapping[str, Metric]
-    models: Mapping[str, _Model]
-
-    @cached_property
-    def correlations(self) -> dict[str, dict[str, Estimate]]:
-        """Metric -> kind of correlation -> estimate, for metrics that enough models have."""
-        out = {}
-        for name in self.metrics:
-            x, y = self._pairs(name)
-            if len(x) >= FEWEST:
-                out[name] = {
-                    "pearson": model_correlation(x, y, "pearson"),
-                    "spearman": model_correlation(x, y, "spearman"),
-                }
-        return out
-
-    def _having(self, *names: str) -> list[_Model]:
-        return [m for m in self.models.values() if all(n in m.scores[self.task] for n in names)]
-
-    def _pairs(self, *names: str) -> list[list[Outcomes]]:
-        """The metrics, then success, of the models that have all of these metrics."""
-        having = self._having(*names)
-        rows = [[m.scores[self.task][n] for m in having] for n in names]
-        ran = [m.success[self.task] for m in having]
-        return [*rows, [Outcomes(s.values, s.scenes) for s in ran]]
-
-    def findings(self) -> list[Finding]:
-        """The claim in this task: controllability goes with success, and closer than quality does."""
-        measure = success_in(self.task)
-        first, second, y = self._pairs(CONTROL, QUALITY)
-        if len(y) < FEWEST:
-            words = f"{measure} is not correlated: {len(y)} models have both metrics, and {FEWEST} are needed"
-            return [Finding(measure, NOT_MEASURED, words)]
-        gap = correlation_gap(first, second, y, "pearson")
-        r, s = (self.correlations[n]["pearson"] for n in (CONTROL, QUALITY))
-        contrast = Contrast(CONTROL, QUALITY, gap)
-        numbers = f"r = {signed(r, 2)} for controllability, {signed(s, 2)} for {QUALITY} (gap {signed(gap, 2)}; {len(y)} models)"
-        if side_of(gap) > 0 and side_of(r) > 0:
-            status, words = SHOWN, f"{measure} goes with controllability, not quality"
-        elif side_of(gap) < 0:
-            status, words = OPPOSITE, f"{measure} goes with quality, not controllability"
-        else:
-            status, words = (
-                NOT_SHOWN,
-                f"controllability is not shown to go with {measure} more than quality does",
-            )
-        return [Finding(measure, status, f"{words}: {numbers}", (contrast,))]
-
-    def rows(self) -> list[dict[str, object]]:
-        """JSON-ready: every correlation of this task."""
-        return [
-            {
-                "task": self.task,
-                "metric": name,
-                "group": self.metrics[name].group,
-                "models": kinds["pearson"].clusters,
-                **{k: [e.value, e.low, e.high] for k, e in kinds.items()},
-            }
-            for name, kinds in self.correlations.items()
-        ]
+def _table(task: str, found: Mapping[str, MeasuredModel], metrics: Mapping[str, Metric]) -> CorrelationTable:
+    return CorrelationTable(task, metrics, {name: m for name, m in found.items() if task in m.success})
 
 
-def _table(task: str, found: Mapping[str, _Model], metrics: Mapping[str, Metric]) -> _Table:
-    return _Table(task, metrics, {name: m for name, m in found.items() if task in m.success})
-
-
-def _arm(spec: str, model: _Model) -> Arm:
+def _arm(spec: str, model: MeasuredModel) -> Arm:
     """A model with its success in each task; its metrics are in the folders."""
     values = {success_in(task): estimate(success_in(task), s) for task, s in model.success.items()}
     metrics = {
@@ -284,7 +197,7 @@ def _arm(spec: str, model: _Model) -> Arm:
     return Arm(spec, spec, "", None, values, {"metrics_better_upwards": metrics})
 
 
-def _panels(tables: Sequence[_Table], names: Sequence[str]) -> list[Panel]:
+def _panels(tables: Sequence[CorrelationTable], names: Sequence[str]) -> list[Panel]:
     out = []
     for table in tables:
         for metric in (CONTROL, QUALITY):
@@ -302,7 +215,7 @@ def _panels(tables: Sequence[_Table], names: Sequence[str]) -> list[Panel]:
     return out
 
 
-def _point(number: int, name: str, model: _Model, task: str, metric: str) -> Point:
+def _point(number: int, name: str, model: MeasuredModel, task: str, metric: str) -> Point:
     found = model.scores[task][metric]
     x = mean_interval(found.values, found.clusters)
     return Point(number, name, x, estimate(success_in(task), model.success[task]))

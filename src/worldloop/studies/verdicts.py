@@ -143,17 +143,20 @@ def best_of(measure: str, samples: Mapping[str, Sample]) -> Finding:
 def headline(findings: Sequence[Finding]) -> str:
     """The verdict: how many of the deciding findings are shown, and what they say."""
     deciding = [f for f in findings if f.deciding]
-    statuses = [f.status for f in deciding]
-    if NOT_MEASURED in statuses:
-        word = "not measured"
-    elif OPPOSITE in statuses:
-        word = "mixed" if SHOWN in statuses else "contradicted"
-    elif all(s == SHOWN for s in statuses):
-        word = "reproduced"
-    else:
-        word = "reproduced in part" if SHOWN in statuses else "not shown"
     open_loop = "" if any(is_success(f.measure) for f in deciding) else " (open loop only)"
-    return f"{word}{open_loop}: {'; '.join(f.sentence for f in deciding)}"
+    return f"{verdict_word(findings)}{open_loop}: {'; '.join(f.sentence for f in deciding)}"
+
+
+def verdict_word(findings: Sequence[Finding]) -> str:
+    """`reproduced`, `reproduced in part`, `not shown`, `mixed`, `contradicted` or `not measured`, by the deciding findings."""
+    statuses = [f.status for f in findings if f.deciding]
+    if NOT_MEASURED in statuses:
+        return "not measured"
+    if OPPOSITE in statuses:
+        return "mixed" if SHOWN in statuses else "contradicted"
+    if all(s == SHOWN for s in statuses):
+        return "reproduced"
+    return "reproduced in part" if SHOWN in statuses else "not shown"
 
 
 def shown(measure: str, found: Estimate, signed: bool = False) -> str:

@@ -9,7 +9,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from rich.console import Console
 
+from worldloop.cli.study import _correlations
 from worldloop.core import InputError
 from worldloop.engine.measure import measure
 from worldloop.stats import Outcomes
@@ -65,6 +67,22 @@ def test_a_closer_tie_alone_is_not_the_claim():
     """Quality goes against success and controllability has nothing to do with it: closer, and yet no tie."""
     (finding,) = planted(0.0, -0.9).findings()
     assert finding.status == NOT_SHOWN and "closer with controllability" in finding.sentence
+
+
+def test_every_correlation_is_printed_and_those_beyond_0_are_bold():
+    rows = [
+        {"task": "image-goal", "metric": "psnr", "pearson": [0.7, 0.4, 0.9]},
+        {"task": "manipulation", "metric": "psnr", "pearson": [0.1, -0.6, 0.8]},
+        {"task": "image-goal", "metric": "ate", "pearson": [None, None, None]},
+    ]
+    table = _correlations(rows)
+    console = Console(width=120, force_terminal=True, color_system="standard")
+    with console.capture() as kept:
+        console.print(table)
+    text = kept.get()
+    assert "\x1b[1m+0.70 [+0.40, +0.90]\x1b[0m" in text
+    assert "+0.10 [-0.60, +0.80]" in text and "\x1b[1m+0.10" not in text
+    assert "ate" in text and "None" not in text
 
 
 def test_the_verdict_names_the_tasks():

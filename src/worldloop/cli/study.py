@@ -7,7 +7,7 @@ was stopped and repeats nothing.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -263,6 +263,8 @@ def _print(result: StudyResult, folder: Path) -> None:
         cells = [shown(m, found[m]) if m in found else "" for m in result.measures]
         table.add_row(f"{label} {name}".strip(), *cells, style="dim")
     out.print(table)
+    if rows := result.asked.get("correlations"):
+        out.print(_correlations(rows))
     for finding in result.findings:
         mark = "" if finding.deciding else " (does not decide)"
         _say(out, f"- {finding.sentence}{mark}")
@@ -270,6 +272,30 @@ def _print(result: StudyResult, folder: Path) -> None:
         _say(errors, note, style="yellow")
     _say(out, f"Verdict: {result.verdict}", style="bold")
     _say(out, f"{folder / JSON_NAME}, {folder / PLOT_NAME}")
+
+
+def _correlations(rows: list[dict[str, Any]]) -> Table:
+    """Every metric by every task, as far as it was measured."""
+    tasks = list(dict.fromkeys(r["task"] for r in rows))
+    found = {(r["metric"], r["task"]): r["pearson"] for r in rows}
+    table = Table(title="Pearson's r of each metric, better upwards, with success", title_justify="left")
+    table.add_column("metric")
+    for task in tasks:
+        table.add_column(task, justify="right")
+    for metric in dict.fromkeys(r["metric"] for r in rows):
+        table.add_row(metric, *(_correlation(found.get((metric, task))) for task in tasks))
+    return table
+
+
+def _correlation(found: Sequence[float | None] | None) -> str:
+    """`+0.79 [+0.32, +0.95]`, bold where the interval leaves out 0."""
+    if found is None or found[0] is None:
+        return ""
+    value, low, high = found
+    if low is None or high is None:
+        return f"{value:+.2f}"
+    text = f"{value:+.2f} \\[{low:+.2f}, {high:+.2f}]"
+    return f"[bold]{text}[/bold]" if low > 0 or high < 0 else text
 
 
 def _say(console: Any, text: str, style: str = "") -> None:

@@ -54,13 +54,16 @@ def test_a_frozen_video_is_read_as_no_motion():
 
 
 @pytest.mark.parametrize("what", ["noise", "blank"])
-def test_unreadable_clips_fail_with_the_worst_value(what):
+def test_unreadable_clips_cost_what_going_the_other_way_would(what):
     one = case(WALK)
     shape = one.truth.frames.shape
     frames = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
     clip = one.clip(frames if what == "noise" else np.full(shape, 90, np.uint8))
-    for name in ("rotation_error", "translation_error", "ate", "rpe", "direction", "turning", "purity"):
+    for name in ("translation_error", "direction", "turning", "purity"):
         assert METRICS[name].score(clip) == METRICS[name].worst, name
+    assert METRICS["rotation_error"].score(clip) == pytest.approx(45)
+    assert METRICS["rpe"].score(clip) == pytest.approx(0.4)
+    assert METRICS["ate"].score(clip) > 1.6
     assert METRICS["action_accuracy_geometry"].score(clip) == 0
 
 

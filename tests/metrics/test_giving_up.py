@@ -59,7 +59,8 @@ def test_the_more_is_given_up_the_worse(spec, how):
         assert (np.diff(values) >= 0).all() and (values[1:] >= values[0]).all(), (name, values)
         assert values[-1] > values[0], name
         if name in STEPS:
-            assert abs(values[-1]) == abs(METRICS[name].worst), name
+            most = {"rotation_error": 45.0, "rpe": 0.4}.get(name, abs(METRICS[name].worst))
+            assert abs(values[-1]) == pytest.approx(most), name
 
 
 @pytest.mark.parametrize("how", ["black", "grey", "noise"])

@@ -92,14 +92,15 @@ _COMMON = {
     "reacts": ("other-action", "no-action"),
     "ignores": ("nudge",),
     "tolerance": 0.15,
-    "version": 2,
 }
 _OUTCOME = {
+    "version": 2,
     "source": "recovered action as in this library's open-loop score, by ST-LPIPS to the true outcomes",
     "weights": "stlpips",
 }
-_MOTION = {"source": "this library; motion from flow and true depth, cut at half a step"}
+_MOTION = {"source": "this library; motion from flow and true depth, cut at half a step", "version": 3}
 _NETWORK = {
+    "version": 2,
     "source": "this library; an inverse-dynamics network of its own, as OpenAI's VPT (arXiv 2206.11795) reads keys",
     "weights": "inverse-dynamics",
 }

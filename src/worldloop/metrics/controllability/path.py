@@ -2,7 +2,7 @@
 
 Only steps count whose motion the true frames tell, the same for every model. Where the imagined frames do not tell it, they have
 given the step up, which costs what going as far the other way would: to show nothing is no better than to stand still or to show
-something plainly wrong. A clip that gives up more than half of its steps has failed.
+something plainly wrong.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from worldloop.metrics.clip import Clip
 from worldloop.metrics.controllability.accuracy import step_lengths
 from worldloop.metrics.metric import metric
 from worldloop.metrics.shared.lifting import steps_between
-from worldloop.metrics.shared.motion import given_up, recovered_motion, told, unreadable
+from worldloop.metrics.shared.motion import given_up, recovered_motion, told
 
 NEEDS = ("start", "truth", "depth", "poses", "hfov_deg", "motion")
 MOST_DEGREES = 180.0
@@ -22,7 +22,7 @@ MOST_STEPS = 2.0
 MOST_PATH = 20.0
 """Metres, the largest error of an entry of a path."""
 MOST_DRIFT = 2.0
-"""Metres, the error of clips from whose frames no steps can be read."""
+"""Metres, the largest error of a step."""
 WALKED = 0.01
 """Metres from which a step is a walk."""
 
@@ -54,20 +54,19 @@ def chained(start: np.ndarray, steps: np.ndarray) -> np.ndarray:
     reacts=("wrong-turn", "other-action", "no-action"),
     ignores=("half-step", "nudge"),
     tolerance=1.0,
-    version=2,
+    version=3,
 )
 def rotation_error(clip: Clip) -> float:
     """Degrees between the camera's turn in the imagined frames and the true one, each step.
 
     Mean over the steps that the world let happen and whose motion the true frames tell, NaN where there is none. A step that the
-    imagined frames give up counts with twice the asked turn, 45 degrees for turns of 22.5. A frozen video is read as no motion. Turns beyond 60 degrees in one step are not found.
+    imagined frames give up counts with twice the asked turn, 45 degrees for turns of 22.5; a clip of noise scores that. A frozen
+    video is read as no motion. Turns beyond 60 degrees in one step are not found.
     """
     found, truth = recovered_motion(clip), steps_between(_poses(clip))
     use = clip.counted & told(clip)
     if not use.any():
         return float("nan")
-    if unreadable(clip):
-        return MOST_DEGREES
     angles = angles_between(found.steps[:, :3, :3], truth[:, :3, :3])
     return float(np.where(given_up(clip), MOST_STEPS * step_lengths(clip)[2], angles)[use].mean())
 
@@ -85,7 +84,7 @@ def rotation_error(clip: Clip) -> float:
     reacts=("half-step",),
     ignores=("nudge",),
     tolerance=0.1,
-    version=2,
+    version=3,
 )
 def translation_error(clip: Clip) -> float:
     """How far the imagined step of the camera misses the true one, in lengths of that step.
@@ -116,21 +115,19 @@ def translation_error(clip: Clip) -> float:
     reacts=("half-step",),
     ignores=("nudge",),
     tolerance=0.05,
-    version=2,
+    version=3,
 )
 def ate(clip: Clip) -> float:
     """Absolute trajectory error: distance of the imagined camera's path from the true one.
 
     Root mean square over all entries after the start, each at most 20 m. Steps that even the true frames do not tell are taken as
     right. From the first step on that the imagined frames give up, nobody knows where the camera is: each step then adds two steps'
-    length to the error, as if it went straight the other way. A clip that gives up more than half of its steps scores 20. What
-    happens after a blocked step counts too, for the truth is blocked as well. NaN where the true frames tell no step.
+    length to the error, as if it went straight the other way. What happens after a blocked step counts too, for the truth is blocked
+    as well. NaN where the true frames tell no step.
     """
     found, poses, use, lost = recovered_motion(clip), _poses(clip), told(clip), given_up(clip)
     if not use.any():
         return float("nan")
-    if unreadable(clip):
-        return MOST_PATH
     path = chained(poses[0], np.where(use[:, None, None], found.steps, steps_between(poses)))
     apart = np.linalg.norm(path[:, :3, 3] - poses[:, :3, 3], axis=1)
     if lost.any():
@@ -152,7 +149,7 @@ def ate(clip: Clip) -> float:
     reacts=("half-step",),
     ignores=("nudge",),
     tolerance=0.05,
-    version=2,
+    version=3,
 )
 def rpe(clip: Clip) -> float:
     """Relative pose error: what each imagined step of the camera adds to the error of its path.
@@ -163,8 +160,6 @@ def rpe(clip: Clip) -> float:
     found, truth, use = recovered_motion(clip), steps_between(_poses(clip)), told(clip)
     if not use.any():
         return float("nan")
-    if unreadable(clip):
-        return MOST_DRIFT
     apart = np.linalg.norm(np.linalg.solve(truth, found.steps)[:, :3, 3], axis=1)
     apart = np.where(given_up(clip), MOST_STEPS * step_lengths(clip)[0], apart)
     return float(np.sqrt(np.square(apart[use]).mean()))

@@ -26,7 +26,7 @@ _SCORE = {
     "high": 1.0,
     "better": "higher",
     "needs": MOTION,
-    "version": 2,
+    "version": 3,
 }
 _SOURCE = "WorldMark (arXiv 2604.21686), on motion from flow and true depth instead of estimated poses"
 
@@ -125,7 +125,7 @@ def purity(clip: Clip) -> float:
     reacts=("other-action", "no-action"),
     ignores=("nudge",),
     tolerance=0.2,
-    version=2,
+    version=3,
 )
 def latency(clip: Clip) -> float:
     """Steps from a change of the asked action until the imagined frames show the new one.

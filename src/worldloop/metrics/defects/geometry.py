@@ -18,12 +18,17 @@ CELLS = 8
 
 @defect("nudge")
 def nudge(case: Case, strength: float) -> Clip:
-    """All frames are seen slightly to the side, at most by a 128th of their width."""
-    shift = round(strength * case.truth.frames.shape[2] / 128)
-    frames = np.roll(case.truth.frames, shift, axis=2)
+    """All frames are seen slightly to the side, those of the twin too, at most by a 128th of their width."""
+    twin = case.truth.twin
+    return case.clip(_aside(case.truth.frames, strength), None if twin is None else _aside(twin, strength))
+
+
+def _aside(frames: np.ndarray, strength: float) -> np.ndarray:
+    shift = round(strength * frames.shape[2] / 128)
+    moved = np.roll(frames, shift, axis=2)
     if shift:
-        frames[:, :, :shift] = frames[:, :, shift : shift + 1]
-    return case.clip(frames, case.truth.twin)
+        moved[:, :, :shift] = moved[:, :, shift : shift + 1]
+    return moved
 
 
 @defect("wobble")

@@ -42,7 +42,7 @@ _PIXELS = {
     "high": MOST,
     "better": "lower",
     "worst": MOST,
-    "version": 2,
+    "version": 3,
 }
 
 

@@ -1,14 +1,20 @@
-"""What acting changes in the imagination and in truth, each against its own twin of doing nothing."""
+"""What acting changes in the imagination and in truth, each against its own twin of doing nothing.
+
+All are compared in cells rather than pixels, so that a picture slightly to the side is none of their business.
+"""
 
 from __future__ import annotations
 
-import numba as nb
 import numpy as np
 
 from worldloop.metrics.clip import Clip
 from worldloop.metrics.metric import metric
+from worldloop.metrics.shared.opencv import opencv
+from worldloop.metrics.shared.parts import by_step
 
 NEEDS = ("truth", "twin", "twin_truth")
+CELLS = 32
+"""Cells across, over which pictures are averaged first."""
 NOTICED = 2.0
 """Grey levels of mean difference from which acting truly shows."""
 ANSWERED = 0.5
@@ -30,17 +36,18 @@ MOST_STEPS = 16.0
     reacts=("other-action", "no-action"),
     ignores=("nudge",),
     tolerance=0.12,
+    version=2,
 )
 def counterfactual_effect(clip: Clip) -> float:
     """How well what acting changes in the imagined frames agrees with what it truly changes, against doing nothing.
 
-    With E = imagined frames - imagined twin, and E* the same of the truth: 1 - sum|E - E*| / (sum|E| + sum|E*|) over all counted
-    steps. 1 is the same change, 0 none at all or an unrelated or opposite one; too much counts like too little. A model that
+    With E = imagined frames - imagined twin, and E* the same of the truth, averaged over cells of a 32nd of the width:
+    1 - sum|E - E*| / (sum|E| + sum|E*|) over all counted steps. 1 is the same change, 0 none at all or an unrelated or opposite one; too much counts like too little. A model that
     ignores actions, a frozen video among them, scores 0. NaN where acting truly changes nothing.
     """
     use = clip.counted
-    shown, true, apart = _sums(clip)[use].sum(axis=0).tolist()
-    if not use.any() or true / (use.sum() * clip.frames[0].size) < NOTICED:
+    shown, true, apart = _means(clip)[use].sum(axis=0).tolist()
+    if not use.any() or true / use.sum() < NOTICED:
         return float("nan")
     return float(1 - apart / (shown + true))
 
@@ -58,7 +65,7 @@ def counterfactual_effect(clip: Clip) -> float:
     reacts=("no-action",),
     ignores=("nudge", "half-step"),
     tolerance=0.2,
-    version=2,
+    version=3,
 )
 def response_latency(clip: Clip) -> float:
     """Steps by which the imagined frames answer acting later than the truth does.
@@ -68,7 +75,7 @@ def response_latency(clip: Clip) -> float:
     steps, which is also what never answering counts, however short the clip. Whether the answer is right is not asked, see
     `counterfactual_effect`. NaN where acting truly changes nothing.
     """
-    shown, true = _sums(clip)[:, :2].T / clip.frames[0].size
+    shown, true = _means(clip)[:, :2].T
     noticed = np.nonzero(true >= NOTICED)[0]
     if not len(noticed):
         return float("nan")
@@ -77,26 +84,23 @@ def response_latency(clip: Clip) -> float:
     return min(float(answers[0] - noticed[0]), MOST_STEPS) if len(answers) else MOST_STEPS
 
 
-def _sums(clip: Clip) -> np.ndarray:
-    """int64 [T,3]: sums of |E|, |E*| and |E - E*| over the pixels of each step, with E as in `counterfactual_effect`."""
+def _means(clip: Clip) -> np.ndarray:
+    """float64 [T,3]: means of |E|, |E*| and |E - E*| over the cells of each step, with E as in `counterfactual_effect`."""
 
     def compute() -> np.ndarray:
         assert clip.twin is not None and clip.truth is not None and clip.twin_truth is not None
-        four = (clip.frames, clip.twin, clip.truth, clip.twin_truth)
-        return np.array([_compare(*(np.ravel(picture) for picture in step)) for step in zip(*four)])
+        frames, twin, truth, twin_truth = map(_cells, (clip.frames, clip.twin, clip.truth, clip.twin_truth))
+        shown, true = frames - twin, truth - twin_truth
+        return np.abs(np.stack([shown, true, shown - true], axis=1)).mean(axis=(2, 3, 4), dtype=np.float64)
 
     return clip.once(("effects",), compute)
 
 
-@nb.njit(nogil=True, cache=True)
-def _compare(
-    frame: np.ndarray, twin: np.ndarray, true: np.ndarray, true_twin: np.ndarray
-) -> tuple[int, int, int]:
-    shown, wanted, apart = 0, 0, 0
-    for i in range(frame.size):
-        a = np.int64(frame[i]) - np.int64(twin[i])
-        b = np.int64(true[i]) - np.int64(true_twin[i])
-        shown += int(abs(a))
-        wanted += int(abs(b))
-        apart += int(abs(a - b))
-    return shown, wanted, apart
+def _cells(frames: np.ndarray) -> np.ndarray:
+    """uint8 [T,H,W,3] to float32 [T,H',W',3], means over cells of equal size; smaller pictures as they are."""
+    cv2, (height, width) = opencv(), frames.shape[1:3]
+    across = min(CELLS, width)
+    size = (across, max(1, round(across * height / width)))
+    return np.stack(
+        by_step(lambda f: cv2.resize(f.astype(np.float32), size, interpolation=cv2.INTER_AREA), frames)
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from typing import Any
 
 import numba as nb
 import numpy as np
@@ -25,6 +26,11 @@ GUESSES = tuple(
 of equally good ones the smallest is taken."""
 LEAST_OVERLAP = 0.3
 """Share of the view that a guessed motion must leave in sight."""
+APART = 11.25
+"""Degrees by which a second guess differs from the first: less of a difference is made up for by the search itself."""
+DOUBT = 0.1
+"""Correlation by which a second guess may fall behind the first and still be tried: both are then searched from, and the flow that
+explains the pictures better is kept. Of 1,520 steps in houses this tries 7 % twice and finds 16 turns wrong instead of 25."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,9 +65,12 @@ def backward_flow(clip: Clip, every: int = 1) -> Flow:
 
 def _flow(clip: Clip, way: int, every: int = 1) -> Flow:
     cv2, grey, length = opencv(), grey_entries(clip), focal(clip)
-    guess = guessed_motions(grey, length) if way > 0 else forward_flow(clip).guess[::every]
-    height, width = grey.shape[1:]
-    field = np.empty((len(guess), height, width, 2), np.float32)
+    if way > 0:
+        guess, second = guessed_motions(grey, length)
+    else:
+        guess = second = forward_flow(clip).guess[::every]
+    guess, doubtful = guess.copy(), (guess != second).any(axis=1)
+    field = np.empty((len(guess), *grey.shape[1:], 2), np.float32)
 
     def of_part(part: slice) -> None:
         search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
@@ -69,25 +78,57 @@ def _flow(clip: Clip, way: int, every: int = 1) -> Flow:
         search.setFinestScale(1)
         search.setVariationalRefinementIterations(2)
         for t in range(part.start, part.stop):
-            turn, zoom = guess[t]
             old, new = (grey[t * every], grey[t * every + 1])[::way]
-            if turn == 0 and zoom == 1:
-                field[t] = search.calc(old, new, None)
-                continue
-            matrix = guess_matrix(turn, zoom, height, width, length)
-            matrix = matrix if way > 0 else np.linalg.inv(matrix)
-            # The new picture as seen from about where the old one was taken: what is left is small enough to be found.
-            back = cv2.warpPerspective(
-                new,
-                matrix,
-                (width, height),
-                flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-                borderMode=cv2.BORDER_REPLICATE,
-            )
-            _redo(search.calc(old, back, None), matrix.astype(np.float32), field[t])
+            field[t] = _searched(search, old, new, guess[t], way, length)
+            if doubtful[t]:
+                other = _searched(search, old, new, second[t], way, length)
+                if _explained(old, new, other) > _explained(old, new, field[t]):
+                    guess[t], field[t] = second[t], other
 
     in_parts(of_part, len(guess))
     return Flow(guess, field)
+
+
+def _searched(
+    search: Any, old: np.ndarray, new: np.ndarray, guess: np.ndarray, way: int, length: float
+) -> np.ndarray:
+    """float32 [H,W,2], the flow from one picture uint8 [H,W] to the other, searched from a guess (turn, zoom)."""
+    cv2, (height, width), (turn, zoom) = opencv(), old.shape, guess
+    if turn == 0 and zoom == 1:
+        flow: np.ndarray = search.calc(old, new, None)
+        return flow
+    matrix = guess_matrix(turn, zoom, height, width, length)
+    matrix = matrix if way > 0 else np.linalg.inv(matrix)
+    # The new picture as seen from about where the old one was taken: what is left is small enough to be found.
+    back = cv2.warpPerspective(
+        new,
+        matrix,
+        (width, height),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    field = np.empty((height, width, 2), np.float32)
+    _redo(search.calc(old, back, None), matrix.astype(np.float32), field)
+    return field
+
+
+def _explained(old: np.ndarray, new: np.ndarray, field: np.ndarray) -> float:
+    """Correlation of a picture uint8 [H,W] with the new one where a flow finds its pixels, over those in view; -1 for nothing."""
+    cv2, (height, width) = opencv(), old.shape
+    there = np.indices(old.shape, np.float32)[::-1].transpose(1, 2, 0) + field
+    with np.errstate(invalid="ignore"):
+        seen = np.all((there >= 0) & (there <= (width - 1, height - 1)), axis=-1)
+    found = cv2.remap(new, np.nan_to_num(there), None, cv2.INTER_LINEAR)
+    return correlation(old[seen], found[seen])
+
+
+def correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Of two lists of grey levels; -1 where one of them does not vary or both are empty."""
+    if not len(a):
+        return -1.0
+    x, y = a - a.mean(), b - b.mean()
+    norm = float(np.sqrt((x**2).sum() * (y**2).sum()))
+    return float((x * y).sum() / norm) if norm > 1e-9 else -1.0
 
 
 @nb.njit(nogil=True, cache=True)
@@ -112,26 +153,33 @@ def guess_matrix(degrees: float, zoom: float, height: int, width: int, length: f
     return inner @ move @ np.linalg.inv(inner)
 
 
-def guessed_motions(grey: np.ndarray, length: float) -> np.ndarray:
-    """float64 [T,2], degrees to the left and zoom from each picture of uint8 [T+1,H,W] to the next, to a few degrees.
+def guessed_motions(grey: np.ndarray, length: float) -> tuple[np.ndarray, np.ndarray]:
+    """float64 [T,2] twice, degrees to the left and zoom from each picture of uint8 [T+1,H,W] to the next, to a few degrees.
 
-    Of `GUESSES`, the one after which the small pictures correlate best where both see.
+    Of `GUESSES`, the one after which the small pictures correlate best where both see; and the best that differs by `APART`, where
+    it is within `DOUBT`, else the first again.
     """
     cv2, (height, width) = opencv(), grey.shape[1:]
     rows = max(2, round(COARSE * height / width))
     small = np.stack([cv2.resize(g, (COARSE, rows), interpolation=cv2.INTER_AREA) for g in grey])
     flat = small.reshape(len(small), -1).astype(np.float64) / 255
     index = _coarse_guesses(rows, COARSE, length * COARSE / width)
-    best = in_parts(lambda part: _likest(flat[part], flat[1:][part], index), len(flat) - 1)
-    return np.array(GUESSES)[np.concatenate(best)]
+    likeness = np.concatenate(
+        in_parts(lambda part: _likenesses(flat[part], flat[1:][part], index), len(flat) - 1)
+    )
+    guesses, steps = np.array(GUESSES), np.arange(len(likeness))
+    first = likeness.argmax(axis=1)
+    apart = np.abs(guesses[:, 0] - guesses[first, None, 0]) >= APART
+    other = np.where(apart, likeness, -2.0).argmax(axis=1)
+    near = likeness[steps, first] - likeness[steps, other] < DOUBT
+    return guesses[first], guesses[np.where(near, other, first)]
 
 
 @nb.njit(nogil=True, cache=True)
-def _likest(old: np.ndarray, new: np.ndarray, index: np.ndarray) -> np.ndarray:
-    """int [T]: the guess after which pictures float64 [T,P] correlate best with the `new` ones, read at int [K,P] where >= 0."""
-    found = np.zeros(len(old), np.int64)
+def _likenesses(old: np.ndarray, new: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """float64 [T,K]: how pictures float64 [T,P] correlate with the `new` ones after each guess, read at int [K,P] where >= 0."""
+    found = np.full((len(old), len(index)), -1.0)
     for t in range(len(old)):
-        best = -2.0
         for k in range(len(index)):
             count, a, b, aa, bb, ab = 0, 0.0, 0.0, 0.0, 0.0, 0.0
             for p in range(index.shape[1]):
@@ -140,12 +188,9 @@ def _likest(old: np.ndarray, new: np.ndarray, index: np.ndarray) -> np.ndarray:
                     x, y = old[t, p], new[t, at]
                     count += 1
                     a, b, aa, bb, ab = a + x, b + y, aa + x * x, bb + y * y, ab + x * y
-            likeness = -1.0
             if count >= LEAST_OVERLAP * index.shape[1]:
                 spread = max((aa - a * a / count) * (bb - b * b / count), 0.0) ** 0.5 / count
-                likeness = (ab - a * b / count) / count / spread if spread > 1e-6 else 0.0
-            if likeness > best:
-                best, found[t] = likeness, k
+                found[t, k] = (ab - a * b / count) / count / spread if spread > 1e-6 else 0.0
     return found
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from worldloop.metrics.clip import Clip
-from worldloop.metrics.shared.flow import forward_flow, grey_entries
+from worldloop.metrics.shared.flow import correlation, forward_flow, grey_entries
 from worldloop.metrics.shared.lifting import focal, project, rays, samples, scale
 from worldloop.metrics.shared.opencv import opencv
 from worldloop.metrics.shared.parts import by_step
@@ -64,11 +64,6 @@ def told(clip: Clip) -> np.ndarray:
 def given_up(clip: Clip) -> np.ndarray:
     """bool [T]: the steps whose motion the true frames tell and the imagined ones do not."""
     return told(clip) & ~recovered_motion(clip).known
-
-
-def unreadable(clip: Clip) -> bool:
-    """Whether the imagined frames give up more than half of the steps that the true ones tell."""
-    return bool(2 * given_up(clip).sum() > told(clip).sum())
 
 
 def textured(clip: Clip) -> np.ndarray:
@@ -138,9 +133,7 @@ def _likeness(pair: np.ndarray, here: np.ndarray, there: np.ndarray) -> float:
     """Correlation of grey levels at points of the first picture and where they are in the second."""
     if len(here) < LEAST_POINTS / 2:
         return -1.0
-    old = pair[0][here[:, 1], here[:, 0]].astype(np.float64)
-    cv2 = opencv()
-    new = cv2.remap(pair[1], there.astype(np.float32)[:, None], None, cv2.INTER_LINEAR, borderMode=1)[:, 0]
-    old, new = old - old.mean(), new - new.astype(np.float64).mean()
-    norm = float(np.sqrt((old**2).sum() * (new**2).sum()))
-    return float((old * new).sum() / norm) if norm > 1e-9 else -1.0
+    new = opencv().remap(
+        pair[1], there.astype(np.float32)[:, None], None, opencv().INTER_LINEAR, borderMode=1
+    )
+    return correlation(pair[0][here[:, 1], here[:, 0]], new[:, 0])

@@ -181,8 +181,10 @@ def test_sanity_finds_metrics_that_do_not_do_what_they_claim(monkeypatch):
     error = TOYS[0]
     liar = replace(error, name="liar", reacts=("toy-nothing",), ignores=("toy-noise",), tolerance=1.0)
     wishful = replace(error, name="wishful", reacts=("toy-rare",))
-    found = sanity([error, liar, wishful], [NOISE, NOTHING, RARE], toy_specs(3))
+    modest = replace(liar, name="modest", unclaimed=("walk",))
+    found = sanity([error, liar, wishful, modest], [NOISE, NOTHING, RARE], toy_specs(3))
     verdicts = {(r.metric, r.defect): r.verdict for r in found.responses}
+    assert verdicts["modest", "toy-noise"] == verdicts["modest", "toy-nothing"] == "untested"
     assert (
         verdicts["toy-error", "toy-noise"] == "reacts" and verdicts["toy-error", "toy-nothing"] == "ignores"
     )

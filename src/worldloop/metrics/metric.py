@@ -54,6 +54,8 @@ class Metric:
     """Planted defects that leave it alone, because they are none of its business."""
     tolerance: float = 0.0
     """By how much a defect it ignores may move it, in its own unit."""
+    unclaimed: tuple[str, ...] = ()
+    """Kinds of case of which `reacts` and `ignores` claim nothing."""
     version: int = 1
     """Raised whenever the same clip may score differently than before."""
 

@@ -35,7 +35,7 @@ def about(metric: Metric) -> dict[str, Any]:
         "version",
     )
     found = {n: getattr(metric, n) for n in names}
-    lists = {n: list(getattr(metric, n)) for n in ("needs", "reacts", "ignores")}
+    lists = {n: list(getattr(metric, n)) for n in ("needs", "reacts", "ignores", "unclaimed")}
     return {**found, **lists, "low": low, "high": high, "tolerance": metric.tolerance}
 
 
@@ -77,7 +77,7 @@ def listed_markdown(metrics: Sequence[Metric]) -> str:
             _range(m),
             _needs(m),
             _weights(m),
-            ", ".join(m.reacts),
+            ", ".join(m.reacts) + "".join(f"; not claimed of {kind}" for kind in m.unclaimed),
             ", ".join(m.ignores),
             m.source,
         ]

@@ -72,7 +72,8 @@ def sanity(
     """Plant every defect in every case it fits, at every strength, and score each metric over single clips.
 
     A metric reacts when its mean over the cases at full strength is worse than at none and never gets better on the way, up to
-    `SLACK`; it ignores when no mean moves by more than its tolerance. Metrics over sets of clips are not asked.
+    `SLACK`; it ignores when no mean moves by more than its tolerance. Metrics over sets of clips are not asked, and none in kinds of
+    case of which it claims nothing.
     """
     alone = [m for m in metrics if m.over == "clip"]
     if not alone or not defects or not specs:
@@ -84,7 +85,7 @@ def sanity(
         for i, spec in enumerate(specs):
             case = build_case(spec)
             fit = [d for d in defects if not d.kinds or spec.kind in d.kinds]
-            applying = [m for m in alone if m.applies(case.truth)]
+            applying = [m for m in alone if m.applies(case.truth) and spec.kind not in m.unclaimed]
             truth = dict(
                 zip([m.name for m in applying], pool.map(lambda m, c=case: m.score(c.truth), applying))
             )  # type: ignore[misc]

@@ -62,6 +62,7 @@ def half_life(clip: Clip) -> float:
     source="own; first step lastingly no closer to the truth than the frozen start or a blank picture in 1 - SSIM",
     needs=("truth", "start"),
     reacts=("freeze", "mirror", "lag"),
+    unclaimed=("physics",),  # where things move slowly, late is still closer than frozen
     ignores=("colour-drift", "exposure-drift", "restless"),
     tolerance=2.0,
     version=2,

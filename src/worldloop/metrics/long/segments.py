@@ -26,6 +26,7 @@ SEGMENTS = 8
     needs=(),
     reacts=("fade-out",),
     ignores=("mirror", "colour-drift", "exposure-drift", "restless"),
+    unclaimed=("physics",),  # as `mscn_naturalness`
     tolerance=0.1,
     version=2,
 )

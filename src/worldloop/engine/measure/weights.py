@@ -66,6 +66,18 @@ def _i3d() -> Sequence[Path]:
     return [checked_i3d()]
 
 
+def _dino() -> Sequence[Path]:
+    from worldloop.metrics.quality import vbench
+
+    return vbench.DINO.files()
+
+
+def _clip() -> Sequence[Path]:
+    from worldloop.metrics.quality import vbench
+
+    return vbench.CLIP.files()
+
+
 def _naturalness() -> Sequence[Path]:
     from worldloop.metrics.shared.mscn import shipped_reference_path
 
@@ -79,6 +91,8 @@ FILES: dict[str, Callable[[], Sequence[Path]]] = {
     "inverse-dynamics": _inverse,
     "inception-2015-12-05.pt": _inception,
     "i3d_torchscript.pt": _i3d,
+    "dino-vitb16": _dino,
+    "clip-vit-base-patch32": _clip,
 }
 """Finds and checks files, by `Metric.weights`."""
 REFERENCES: dict[str, Callable[[], Sequence[Path]]] = {

@@ -1,5 +1,5 @@
 """How good the pictures are, beside the truth and by themselves."""
 
-from worldloop.metrics.quality import closeness, detectors, drift, natural
+from worldloop.metrics.quality import closeness, detectors, drift, natural, vbench
 
-__all__ = ["closeness", "detectors", "drift", "natural"]
+__all__ = ["closeness", "detectors", "drift", "natural", "vbench"]

@@ -13,7 +13,7 @@ from worldloop.metrics.cases import CaseSpec
 from worldloop.metrics.clip import Clip
 from worldloop.metrics.geometry.revisit import closing_pairs
 from worldloop.metrics.metric import METRICS, load_metrics
-from worldloop.metrics.shared import parts
+from worldloop.metrics.shared import contrast, parts
 from worldloop.metrics.shared.flow import forward_flow, grey_entries, guess_matrix, guessed_motions
 from worldloop.metrics.shared.lifting import earlier_views, moved_samples, samples
 from worldloop.metrics.shared.likeness import psnr, ssim_map
@@ -167,3 +167,15 @@ def test_likeness_agrees_with_skimage():
         x, y, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255, full=True
     )
     np.testing.assert_allclose(ssim_map(a, b)[6:-6, 6:-6], theirs[6:-6, 6:-6], atol=2e-3)
+
+
+def test_contrast_is_a_number_where_a_moving_sum_ends_below_zero(monkeypatch):
+    """As it happens, rarely, where a picture is flat beside something loud."""
+
+    class Below:
+        @staticmethod
+        def blur(picture, window):
+            return np.full_like(picture, -1e-9)
+
+    monkeypatch.setattr(contrast, "opencv", Below)
+    assert (contrast._deviation(np.zeros((16, 16), np.float32)) == 0).all()

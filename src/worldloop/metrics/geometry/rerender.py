@@ -28,7 +28,7 @@ _COMMON = {
     "group": "geometry",
     "source": "after World-R1's re-rendering reward, with the simulator's depth and poses in place of estimated ones",
     "needs": ("start", "truth", "depth", "poses", "hfov_deg", "motion"),
-    "version": 2,
+    "version": 3,
 }
 _REACTS = ("wrong-turn", "other-action", "wobble", "popping")
 

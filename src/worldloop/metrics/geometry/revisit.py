@@ -25,7 +25,7 @@ _COMMON = {
     "source": "loop closure as in WorldMark's revisit (arXiv 2604.21686), at places that are truly equal",
     "needs": ("start", "truth", "poses", "revisits"),
     "ignores": ("half-step",),
-    "version": 2,
+    "version": 3,
 }
 
 
@@ -143,7 +143,7 @@ def revisit_error(clip: Clip) -> float:
     reacts=("popping", "wobble"),
     ignores=("half-step",),
     tolerance=0.05,
-    version=2,
+    version=3,
 )
 def object_permanence(clip: Clip) -> float:
     """Share of the things that left the view and came back that look as they did before.

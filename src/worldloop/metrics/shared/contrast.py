@@ -59,5 +59,6 @@ def _deviation(picture: Array) -> Array:
     """float32 [H,W] of grey levels float32 [H,W]: root mean square deviation from the local means around each pixel."""
     cv2 = opencv()
     gap = picture - cv2.blur(picture, (WINDOW, WINDOW))
-    spread: Array = np.sqrt(cv2.blur(gap * gap, (WINDOW, WINDOW)))
+    # The sums that move along may end a little below 0 where it is flat beside something loud.
+    spread: Array = np.sqrt(np.maximum(cv2.blur(gap * gap, (WINDOW, WINDOW)), 0))
     return spread

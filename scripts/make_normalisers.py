@@ -22,14 +22,14 @@ from worldloop.core import ModelCard, Observation, Query, Rollout, generator
 from worldloop.engine.measure import MeasureSettings, ModelSubject, measure
 from worldloop.engine.run import git_revision, versions
 from worldloop.metrics.cases import KINDS, list_cases
-from worldloop.metrics.metric import choose_metrics
+from worldloop.metrics.metric import choose_metrics, load_metrics
 from worldloop.metrics.normalisers import FILE
 from worldloop.models import MODELS
 from worldloop.runs.scores import MetricInfo, Scores, read_scores
 from worldloop.view.metric_table import values
 
 CLEAR = 0.02
-"""By how much of its own spread over cases a baseline must be worse than the oracle."""
+"""By how much of its own spread over cases a baseline must be worse than the oracle; at least by the metric's tolerance."""
 
 
 class Noise:
@@ -59,7 +59,9 @@ def scale(info: MetricInfo, kind: str, found: dict[str, Scores]) -> dict[str, ob
             return "it applies to none of the cases"
         means[name], spread = float(np.mean(got)), max(spread, float(np.std(got)))
     sign = 1 if info.better == "higher" else -1
-    worse = [n for n in ("frozen", "noise") if sign * (means["oracle"] - means[n]) > CLEAR * spread]
+    # What a metric allows a defect that it ignores to change is no difference to make a scale of.
+    clear = max(CLEAR * spread, load_metrics()[info.name].tolerance)
+    worse = [n for n in ("frozen", "noise") if sign * (means["oracle"] - means[n]) > clear]
     if not worse:
         return "neither a frozen picture nor noise is worse than the oracle"
     worst = worse[0]

@@ -88,12 +88,18 @@ def _means(clip: Clip) -> np.ndarray:
     """float64 [T,3]: means of |E|, |E*| and |E - E*| over the cells of each step, with E as in `counterfactual_effect`."""
 
     def compute() -> np.ndarray:
-        assert clip.twin is not None and clip.truth is not None and clip.twin_truth is not None
-        frames, twin, truth, twin_truth = map(_cells, (clip.frames, clip.twin, clip.truth, clip.twin_truth))
-        shown, true = frames - twin, truth - twin_truth
+        assert clip.twin is not None
+        shown, true = _cells(clip.frames) - _cells(clip.twin), _true_effect(clip)
         return np.abs(np.stack([shown, true, shown - true], axis=1)).mean(axis=(2, 3, 4), dtype=np.float64)
 
     return clip.once(("effects",), compute)
+
+
+def _true_effect(clip: Clip) -> np.ndarray:
+    """float32 [T,H',W',3], E* in cells, computed once for all clips of a case."""
+    truth, still = clip.truth, clip.twin_truth
+    assert truth is not None and still is not None
+    return clip.keeper().once(("true effect",), lambda: _cells(truth) - _cells(still))
 
 
 def _cells(frames: np.ndarray) -> np.ndarray:

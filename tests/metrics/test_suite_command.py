@@ -201,10 +201,13 @@ def test_sanity_finds_metrics_that_do_not_do_what_they_claim(monkeypatch):
 def test_sanity_from_the_command_line(monkeypatch, capsys):
     monkeypatch.setattr(planting, "build_case", toy_case)
     monkeypatch.setattr(
-        "worldloop.metrics.defects.load_defects", lambda: {"toy-noise": NOISE, "toy-nothing": NOTHING}
+        "worldloop.metrics.defects.load_defects", lambda: {d.name: d for d in (NOISE, NOTHING, RARE)}
     )
     shown = command(capsys, "metrics", "sanity", "--cases", 3, "--metrics", "toy-error,toy-change")
     assert "toy-noise" in shown.out and "✓" in shown.out
+    assert "toy-rare" not in shown.out, "nothing could be planted, so it has no column"
+    assert "2 of 2 claims hold" in shown.out
     with registered([replace(TOYS[0], reacts=("toy-nothing",))]):
         shown = command(capsys, "metrics", "sanity", "--cases", 3, status=1)
     assert "fails to react to toy-nothing" in " ".join(shown.out.split())
+    assert "0 of 1 claims hold" in shown.out

@@ -22,15 +22,17 @@ _MARKS = {
 
 
 def sanity_rich(found: Sanity) -> RenderableType:
-    """A row for each metric, a column for each defect: the change at full strength, and below at all strengths in turn."""
-    defects = list(dict.fromkeys(r.defect for r in found.responses))
+    """A row for each metric, a column for each defect that could be planted: the change at full strength, and below at all strengths in turn."""
+    defects = list(dict.fromkeys(r.defect for r in found.responses if _cell(r).plain))
     tables = [_block(found, defects[i : i + AT_ONCE]) for i in range(0, len(defects), AT_ONCE)]
     failed = [r for r in found.responses if not r.kept]
     untested = [r for r in found.responses if r.verdict == "untested"]
+    tried = sum(r.verdict not in ("", "untested") for r in found.responses)
     strengths = ", ".join(f"{s:g}" for s in found.strengths[1:])
     notes = [
         f"Change against no defect in standard deviations of the metric over all that was planted, at full strength; below at {strengths}. "
         "Minus is worse. ✓ claimed to react and does, ○ claimed to ignore and does, ✗ does not do as claimed.",
+        f"{tried - len(failed)} of {tried} claims hold.",
         *(
             f"✗ {r.metric} {r.verdict} {'to ' if 'react' in r.verdict else ''}{r.defect}: {_means(r)}"
             for r in failed

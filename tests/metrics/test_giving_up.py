@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from walk_defects import SPECS, case
 
-from worldloop.metrics import controllability, geometry  # noqa: F401  (they register their metrics)
+from worldloop.metrics import controllability, geometry, physics  # noqa: F401  (they register their metrics)
 from worldloop.metrics.cases import CaseSpec
+from worldloop.metrics.cases.physics.scripts import SCRIPTS
+from worldloop.metrics.defects.physics import slow_motion
 from worldloop.metrics.metric import METRICS
 from worldloop.metrics.shared.motion import told
 
@@ -111,3 +113,27 @@ def test_what_even_the_truth_does_not_tell_is_asked_of_nobody():
     empty = replace(one.truth, frames=one.truth.frames, truth=nothing, start=nothing[0], kept={})
     for name in (*STEPS, "ate"):
         assert np.isnan(METRICS[name].score(empty)), name
+
+
+OF_PIXELS = ("motion_", "background_", "physics_")
+
+
+@pytest.mark.parametrize("how", ["grey", "noise"])
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_law_is_not_kept_by_hiding_what_breaks_it(script, how):
+    one = case(CaseSpec("robotics", "physics", script, "stage", 3))
+    rest, length = filled(one, how), len(one.truth.frames)
+    of_bodies = [
+        m
+        for m in METRICS.values()
+        if m.group == "physics" and m.applies(one.truth) and not m.name.startswith(OF_PIXELS)
+    ]
+    for base in (one.truth, slow_motion(one, 1.0)):
+        shown = [*range(length, 0, -3), 0]
+        clips = [one.clip(np.concatenate([base.frames[:n], rest[n:]])) for n in shown]
+        for metric in of_bodies:
+            values = np.array([badness(metric.name, c) for c in clips])
+            slack = 0.03 * (metric.high - metric.low)
+            assert (np.diff(values) >= -slack).all(), (metric.name, values)
+            assert values.min() >= values[0] - slack, (metric.name, values)
+            assert abs(values[-1]) == pytest.approx(metric.worst, abs=0.05), metric.name

@@ -13,7 +13,7 @@ from worldloop.core import InputError, generator
 from worldloop.metrics.cases import Case, CaseSpec, build_case, list_cases
 from worldloop.metrics.cases.physics.scripts import SCRIPTS, draw_stage
 from worldloop.metrics.clip import Clip
-from worldloop.metrics.defects import STRENGTHS
+from worldloop.metrics.defects import STRENGTHS, time
 from worldloop.metrics.defects import physics as planted
 from worldloop.metrics.defects.defect import DEFECTS
 from worldloop.metrics.metric import METRICS, Metric
@@ -22,7 +22,7 @@ from worldloop.metrics.physics.constants import gap, quadratic, unlike
 from worldloop.metrics.shared.bodies import body_tracks, chroma, coverage, find, reference
 from worldloop.models.controls import Frozen, Oracle, OracleBlur, Shuffled
 
-assert constants and motion and places and planted  # their metrics and defects are registered
+assert constants and motion and places and planted and time  # their metrics and defects are registered
 OURS = [m for m in METRICS.values() if m.group == "physics"]
 OWN = [d.name for d in DEFECTS.values() if d.plant.__module__ == planted.__name__]
 SLACK = 0.02
@@ -236,11 +236,23 @@ def test_discs_are_found_between_pixels_whatever_their_shade() -> None:
         places_.append((x, y))
     stack = np.array(frames, np.uint8)
     shown = stack[..., 2].astype(int) - stack[..., 0] > 40
-    middle, area = find(coverage(chroma(stack), reference(stack, shown)), 4.0)
+    weights = coverage(chroma(stack), reference(stack, shown))
+    middle, area = find(weights, np.pi * 7.0**2)
     np.testing.assert_allclose(middle, places_, atol=0.1)
     np.testing.assert_allclose(area, np.pi * 7.0**2, rtol=0.1)
-    lost, nothing = find(np.zeros((2, 8, 8), np.float32), 4.0)
-    assert np.isnan(lost).all() and (nothing == 0).all()
+    np.testing.assert_array_equal(find(weights)[0], middle)
+    assert np.isnan(find(weights, 6000.0)[0]).all(), "too little of a body of that size"
+    for full in (100.0, None):
+        lost, nothing = find(np.zeros((2, 8, 8), np.float32), full)
+        assert np.isnan(lost).all() and (nothing == 0).all()
+
+
+def test_noise_shows_no_body() -> None:
+    for script in ("slide", "pendulum", "push"):
+        clip = case(script).truth
+        noise = generator("noise", 3).integers(0, 256, clip.frames.shape, dtype=np.uint8)
+        assert not np.isnan(body_tracks(clip).pixels[1:][~np.isnan(clip.law["tracks"]["pixels"][1:])]).any()
+        assert np.isnan(body_tracks(case(script).clip(noise)).pixels[1:]).all()
 
 
 def test_overlaps_are_those_of_plain_loops() -> None:

@@ -117,7 +117,7 @@ def _law(
         inside = segmentation == FIRST_THING + number
         colour = reference(frames[:1], inside[:1])
         shown = np.where(inside, coverage(planes, colour), np.float32(0))
-        middle, size = find(shown, 0.0)
+        middle, size = find(shown)
         middle[size < max(SEEN * size.max(), 4.0)] = np.nan
         bodies.append({"name": thing.name, "chroma": colour, "area": float(size.max())})
         pixels.append(middle)

@@ -1,4 +1,4 @@
-"""Defects in time: frames that stand still, come late, jump or flicker."""
+"""Defects in time: frames that stand still, are given up, come late, jump or flicker."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ LATE = 4
 """Steps by which frames lag at full strength."""
 FADED = 4.0
 """Pixels of blur at the end of a clip that fades out, at full strength, for 128 pixels across."""
+GREY = 128
+"""Level of what is shown when a video is given up."""
 DIM = 1.0
 """Stops between bright and dark frames at full strength."""
 WANDER = 6
@@ -28,6 +30,17 @@ def freeze(case: Case, strength: float) -> Clip:
     known, count = _with_start(case), len(case.truth.frames)
     last = count - round(strength * count)
     return _reordered(case, known, np.minimum(np.arange(1, count + 1), last))
+
+
+@defect("give-up")
+def give_up(case: Case, strength: float) -> Clip:
+    """Nothing but grey is shown from a step on that comes earlier with strength."""
+
+    def spoil(frames: Array) -> Array:
+        shown = len(frames) - round(strength * len(frames))
+        return np.concatenate([frames[:shown], np.full_like(frames[shown:], GREY)])
+
+    return spoilt(case, strength, spoil)
 
 
 @defect("lag")

@@ -1,7 +1,8 @@
 """Constants of nature as imagined frames show them: bodies are found by colour, and a law is fitted to their tracks.
 
 All errors lie in 0..1 and treat twice as much and half as much alike: 0 is right, 1 is that nothing of the law is to be seen (as
-in a frozen video, or where the body is lost).
+in a frozen video). A step that does not show a body that is truly in sight counts as 1: where a body is lost for a share of the
+steps, that share is added, and the error of what is left counts for the rest.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 
 from worldloop.metrics.clip import Clip
 from worldloop.metrics.metric import metric
-from worldloop.metrics.shared.bodies import body_tracks, lifted_track
+from worldloop.metrics.shared.bodies import body_tracks, lifted_track, missed
 
 _ERROR: dict[str, Any] = dict(group="physics", unit="", low=0, high=1, better="lower", worst=1)
 
@@ -34,6 +35,11 @@ def unlike(found: Sequence[float] | np.ndarray, true: Sequence[float] | np.ndarr
     return float(np.abs(a - b).sum() / max(float((np.abs(a) + np.abs(b)).sum()), 1e-12))
 
 
+def with_missed(error: float, share: float) -> float:
+    """The error of what is shown, and 1 for the share that is not."""
+    return share + (1.0 - share) * error
+
+
 def quadratic(times: np.ndarray, values: np.ndarray, least: int = 4) -> float:
     """Second derivative of the parabola through values [N]; NaN with fewer than `least` of them that are finite."""
     known = np.isfinite(values)
@@ -49,7 +55,7 @@ def _times(clip: Clip) -> np.ndarray:
 @metric(
     "gravity_error", needs=("start", "law:gravity"), **_ERROR,
     source="parabola fitted to the height of a falling or thrown ball",
-    reacts=("low-gravity", "slow-motion"), ignores=("shrink",), tolerance=0.1,
+    reacts=("low-gravity", "slow-motion", "give-up"), ignores=("shrink",), tolerance=0.1, version=2,
 )  # fmt: skip
 def gravity_error(clip: Clip) -> float:
     """How wrong is the gravity under which the ball flies
@@ -59,13 +65,14 @@ def gravity_error(clip: Clip) -> float:
     """
     until = clip.law["constants"]["until"]
     height = lifted_track(clip, 0)[:until, 1]
-    return gap(max(-quadratic(_times(clip)[:until], height), 0.0), clip.law["constants"]["gravity"])
+    error = gap(max(-quadratic(_times(clip)[:until], height), 0.0), clip.law["constants"]["gravity"])
+    return with_missed(error, missed(clip, 0, slice(until - 1)))
 
 
 @metric(
     "incline_error", needs=("start", "law:incline"), **_ERROR,
     source="parabola fitted to the way of a block down a slope",
-    reacts=("low-gravity", "slow-motion"), ignores=("shrink",), tolerance=0.1,
+    reacts=("low-gravity", "slow-motion", "give-up"), ignores=("shrink",), tolerance=0.1, version=2,
 )  # fmt: skip
 def incline_error(clip: Clip) -> float:
     """How wrong is the acceleration with which a block slides down a slope
@@ -74,13 +81,15 @@ def incline_error(clip: Clip) -> float:
     """
     constants = clip.law["constants"]
     way = lifted_track(clip, 0) @ np.array(constants["direction"])
-    return gap(max(quadratic(_times(clip), way), 0.0), constants["acceleration"])
+    return with_missed(
+        gap(max(quadratic(_times(clip), way), 0.0), constants["acceleration"]), missed(clip, 0)
+    )
 
 
 @metric(
     "friction_error", needs=("start", "law:friction"), **_ERROR,
     source="uniform deceleration to rest fitted to the way of a sliding block",
-    reacts=("friction-x2", "slow-motion"), ignores=("shrink",), tolerance=0.1,
+    reacts=("friction-x2", "slow-motion", "give-up"), ignores=("shrink",), tolerance=0.1, version=2,
 )  # fmt: skip
 def friction_error(clip: Clip) -> float:
     """How wrong is the friction that brings a sliding block to rest
@@ -89,7 +98,8 @@ def friction_error(clip: Clip) -> float:
     speed at the start.
     """
     way = lifted_track(clip, 0)[:, 0]
-    return gap(_deceleration(_times(clip), way), clip.law["constants"]["deceleration"])
+    error = gap(_deceleration(_times(clip), way), clip.law["constants"]["deceleration"])
+    return with_missed(error, missed(clip, 0))
 
 
 def _deceleration(times: np.ndarray, way: np.ndarray) -> float:
@@ -112,7 +122,7 @@ def _deceleration(times: np.ndarray, way: np.ndarray) -> float:
 @metric(
     "restitution_error", needs=("start", "law:restitution"), **_ERROR,
     source="root of the heights before and after a ball's first bounce",
-    reacts=("bouncy",), ignores=("shrink", "dusk"), tolerance=0.1,
+    reacts=("bouncy", "give-up"), ignores=("shrink", "dusk"), tolerance=0.1, version=2,
 )  # fmt: skip
 def restitution_error(clip: Clip) -> float:
     """How wrong is the share of its speed with which a ball bounces back
@@ -129,13 +139,14 @@ def restitution_error(clip: Clip) -> float:
     after = height[low[0] :]
     falls = np.flatnonzero(np.diff(after) < 0)
     top = after[: falls[0] + 1].max() if len(falls) else after.max()
-    return gap(math.sqrt(max(float(top), 0.0) / constants["height"]), constants["restitution"])
+    error = gap(math.sqrt(max(float(top), 0.0) / constants["height"]), constants["restitution"])
+    return with_missed(error, missed(clip, 0))
 
 
 @metric(
     "momentum_error", needs=("start", "law:momentum"), **_ERROR,
     source="mass times speed of two balls after they met, unlikeness of Bray and Curtis",
-    reacts=("pass-through", "slow-motion"), ignores=("shrink",), tolerance=0.1,
+    reacts=("pass-through", "slow-motion", "give-up"), ignores=("shrink",), tolerance=0.1, version=2,
 )  # fmt: skip
 def momentum_error(clip: Clip) -> float:
     """How wrong are the momenta with which two balls leave after one has run into the other
@@ -152,13 +163,14 @@ def momentum_error(clip: Clip) -> float:
         slope = np.polyfit(times[since:][known], x[known], 1)[0] if known.sum() >= 3 else math.nan
         found.append(body["mass"] * float(slope))
         true.append(body["mass"] * speed)
-    return unlike(found, true)
+    shares = [missed(clip, number, slice(since - 1, None)) for number in range(len(found))]
+    return with_missed(unlike(found, true), float(np.mean(shares)))
 
 
 @metric(
     "period_error", needs=("start", "law:period"), **_ERROR,
     source="sinusoid fitted to the angle of a pendulum",
-    reacts=("low-gravity", "slow-motion"), ignores=("shrink",), tolerance=0.1,
+    reacts=("low-gravity", "slow-motion", "give-up"), ignores=("shrink",), tolerance=0.1, version=2,
 )  # fmt: skip
 def period_error(clip: Clip) -> float:
     """How wrong is the time in which a pendulum swings to and fro
@@ -180,13 +192,14 @@ def period_error(clip: Clip) -> float:
     waves = np.stack([np.cos(phase), np.sin(phase)], axis=1)  # p 2 t
     weights = np.linalg.solve(waves @ waves.transpose(0, 2, 1) + 1e-9 * np.eye(2), (waves @ angle)[..., None])
     rest = angle - (weights.transpose(0, 2, 1) @ waves)[:, 0]
-    return gap(float(periods[(rest**2).sum(axis=1).argmin()]), constants["period"])
+    error = gap(float(periods[(rest**2).sum(axis=1).argmin()]), constants["period"])
+    return with_missed(error, missed(clip, 0))
 
 
 @metric(
     "size_error", needs=("start", "law:size"), **_ERROR,
     source="growth of a body's picture as it comes nearer or goes away, unlikeness of Bray and Curtis",
-    reacts=("shrink", "slow-motion"), ignores=("dusk",), tolerance=0.1,
+    reacts=("shrink", "slow-motion", "give-up"), ignores=("dusk",), tolerance=0.1, version=2,
 )  # fmt: skip
 def size_error(clip: Clip) -> float:
     """Does a body that comes nearer or goes away keep its size
@@ -195,26 +208,29 @@ def size_error(clip: Clip) -> float:
     smaller it looks. Cannot see where it is, and blur lets small bodies look smaller still. A body whose picture stays as it is does not keep
     its size: 1.
     """
-    area, true = body_tracks(clip).area[:, 0], clip.law["tracks"]["area"][:, 0]
-    if area[0] <= 0:
+    tracks, true = body_tracks(clip), clip.law["tracks"]["area"][:, 0]
+    shown = ~np.isnan(tracks.pixels[:, 0, 0])
+    if not shown[0] or not shown[1:].any():
         return 1.0
-    growth = 0.5 * np.log(np.maximum(area, 1.0) / area[0])
-    return unlike(growth[1:], 0.5 * np.log(np.maximum(true[1:], 1.0) / true[0]))
+    area, true = tracks.area[shown, 0], true[shown]
+    growth = 0.5 * np.log(area / area[0])
+    error = unlike(growth[1:], 0.5 * np.log(np.maximum(true[1:], 1.0) / true[0]))
+    return with_missed(error, missed(clip, 0))
 
 
 @metric(
     "support_error", needs=("start", "law:support"), **_ERROR,
     source="how far each body has fallen at each moment, unlikeness of Bray and Curtis",
-    reacts=("float", "low-gravity", "slow-motion"), ignores=("dusk",), tolerance=0.1,
+    reacts=("float", "low-gravity", "slow-motion", "give-up"), ignores=("dusk",), tolerance=0.1, version=2,
 )  # fmt: skip
 def support_error(clip: Clip) -> float:
     """Does what loses its support fall, and does what is supported stay
 
     sum |d' - d| / sum (|d'| + |d|) over bodies and frames, d = metres by which a body is below where it was at the start. A body that
-    is lost counts, for as long, as if it had fallen as far from where it truly is as anything ever falls. Cannot see sideways motion.
+    is lost counts, for as long, as if it had risen by as much as anything ever falls. Cannot see sideways motion.
     """
     tracks = [lifted_track(clip, number)[:, 1] for number in range(len(clip.law["bodies"]))]
     found = np.stack([z[0] - z[1:] for z in tracks], axis=1)
     z = clip.law["tracks"]["metres"][..., 2]
     true = z[0] - z[1:]
-    return unlike(np.where(np.isnan(found), true + np.abs(true).max(), found).ravel(), true.ravel())
+    return unlike(np.where(np.isnan(found), -np.abs(true).max(), found).ravel(), true.ravel())

@@ -85,7 +85,7 @@ def _iou(clip: Clip, which: int) -> float:
 
 @metric(
     "motion_iou_spatial", group="physics", unit="", low=0, high=1, better="higher", worst=0, source=_SOURCE, needs=_NEEDS,
-    reacts=("float", "vanish-behind"), ignores=("dusk",), tolerance=0.02,
+    reacts=("float", "vanish-behind", "give-up"), ignores=("dusk",), tolerance=0.02,
 )  # fmt: skip
 def motion_iou_spatial(clip: Clip) -> float:
     """Does something move where it should, at whatever time
@@ -98,7 +98,7 @@ def motion_iou_spatial(clip: Clip) -> float:
 
 @metric(
     "motion_iou_weighted", group="physics", unit="", low=0, high=1, better="higher", worst=0, source=_SOURCE, needs=_NEEDS,
-    reacts=("slow-motion", "friction-x2", "low-gravity"), ignores=("dusk",), tolerance=0.02,
+    reacts=("slow-motion", "friction-x2", "low-gravity", "give-up"), ignores=("dusk",), tolerance=0.02,
 )  # fmt: skip
 def motion_iou_weighted(clip: Clip) -> float:
     """Does something move where it should, and for as long
@@ -111,7 +111,7 @@ def motion_iou_weighted(clip: Clip) -> float:
 
 @metric(
     "motion_iou_spatiotemporal", group="physics", unit="", low=0, high=1, better="higher", worst=0, source=_SOURCE,
-    needs=_NEEDS, reacts=("slow-motion", "friction-x2", "low-gravity"), ignores=("dusk",), tolerance=0.02,
+    needs=_NEEDS, reacts=("slow-motion", "friction-x2", "low-gravity", "give-up"), ignores=("dusk",), tolerance=0.02,
 )  # fmt: skip
 def motion_iou_spatiotemporal(clip: Clip) -> float:
     """Does something move where and when it should
@@ -151,7 +151,7 @@ def _errors(clip: Clip) -> np.ndarray:
 
 @metric(
     "physics_score", group="physics", unit="", low=0, high=1, better="higher", worst=0, source=_SOURCE, needs=_NEEDS,
-    reacts=("slow-motion", "friction-x2", "low-gravity"), ignores=("dusk",), tolerance=0.02,
+    reacts=("slow-motion", "friction-x2", "low-gravity", "give-up"), ignores=("dusk",), tolerance=0.02,
 )  # fmt: skip
 def physics_score(clip: Clip) -> float:
     """Motion in the right place, at the right time, and the right pictures, in one number

@@ -19,7 +19,7 @@ WHOLE = 0.9
 @metric(
     "permanence", group="physics", unit="", low=0, high=1, better="higher", worst=0, needs=("start", "law:permanence"),
     source="share of a body that is hidden and back when it should be",
-    reacts=("vanish-behind", "slow-motion"), ignores=("dusk",), tolerance=0.1,
+    reacts=("vanish-behind", "slow-motion", "give-up"), ignores=("dusk",), tolerance=0.1, version=2,
 )  # fmt: skip
 def permanence(clip: Clip) -> float:
     """Is a body that was hidden back where and when it should be
@@ -44,7 +44,7 @@ def permanence(clip: Clip) -> float:
 @metric(
     "state_error", group="physics", unit="pixels", low=0, high=181, better="lower", worst=181, needs=("start", "law"),
     source="distance of bodies found by colour to their true tracks",
-    reacts=("slow-motion",), ignores=("dusk",), tolerance=1.0, version=2,
+    reacts=("slow-motion", "give-up"), ignores=("dusk",), tolerance=1.0, version=3,
 )  # fmt: skip
 def state_error(clip: Clip) -> float:
     """How far from their true places are the bodies
@@ -63,7 +63,7 @@ def state_error(clip: Clip) -> float:
 @metric(
     "object_displacement_error", group="physics", unit="m", low=0, high=2.0, better="lower", worst=2.0,
     needs=("start", "law:table"), source="where things on a table end, found by colour",
-    reacts=("half-done",), ignores=("dusk",), tolerance=0.01, version=2,
+    reacts=("half-done", "give-up"), ignores=("dusk",), tolerance=0.01, version=3,
 )  # fmt: skip
 def object_displacement_error(clip: Clip) -> float:
     """How far from their true places do the things on the table end

@@ -11,8 +11,11 @@ from worldloop.metrics.clip import Clip
 
 GATE, SOFT = 0.2, 0.6
 """Share of a body's own saturation from which a pixel counts for it, and over which it comes to count in full."""
-LEAST = 0.04
-"""Share of its largest true area below which a body is not in sight."""
+LEAST, FEWEST = 0.04, 4.0
+"""Share of its largest true area, and number of pixels, below which a body is not in sight."""
+NEAR, GATHERED = 1.5, 0.4
+"""Sides of a square of its largest true area around the median of its colour, across and upright, within which a body in sight has at
+least this share of it. True bodies have all of it there, even noise at most 0.34."""
 _DARK = 16.0
 """Grey levels added to a pixel's brightness, so that the colour of dark pixels counts for little."""
 
@@ -62,15 +65,31 @@ def coverage(planes: tuple[np.ndarray, np.ndarray], colour: tuple[float, float])
     return np.clip(along, 0, 1, out=along)
 
 
-def find(weights: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
-    """Middle float64 [N,2] (NaN below `least` pixels) and area float64 [N] of one body's coverage [N,H,W]."""
+def find(weights: np.ndarray, full: float | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Middle float64 [N,2] and area float64 [N] of one body's coverage [N,H,W]; the middle is NaN where there is none.
+
+    full: the body's largest true area in pixels. With it, the middle is NaN, too, where there is too little of the body, or where its
+    colour is strewn about, as in noise.
+    """
     columns, rows = (weights.sum(axis=a, dtype=np.float64) for a in (1, 2))
     area = columns.sum(axis=1)
     middle = np.full((len(area), 2), np.nan)
-    seen = area >= max(least, 1e-9)
+    seen = area > 1e-9
+    if full is not None:
+        seen &= area >= max(LEAST * full, FEWEST)
+        for sums in (columns, rows):
+            seen[seen] = _gathered(sums[seen], full) >= GATHERED
     middle[seen, 0] = columns[seen] @ (np.arange(weights.shape[2]) + 0.5) / area[seen]
     middle[seen, 1] = rows[seen] @ (np.arange(weights.shape[1]) + 0.5) / area[seen]
     return middle, area
+
+
+def _gathered(sums: np.ndarray, full: float) -> np.ndarray:
+    """float64 [N]: the share of `sums` [N,K] that lies within `NEAR` sides of a body about the median."""
+    shares = np.cumsum(sums, axis=1) / sums.sum(axis=1, keepdims=True)
+    median = (shares < 0.5).sum(axis=1, keepdims=True)
+    apart = np.abs(np.arange(sums.shape[1]) - median)
+    return np.where(apart <= NEAR * full**0.5, sums, 0.0).sum(axis=1) / sums.sum(axis=1)
 
 
 def body_tracks(clip: Clip) -> Tracks:
@@ -79,13 +98,17 @@ def body_tracks(clip: Clip) -> Tracks:
     def compute() -> Tracks:
         assert clip.start is not None
         planes = chroma(np.concatenate([clip.start[None], clip.frames]))
-        found = [
-            find(coverage(planes, body["chroma"]), max(4.0, LEAST * body["area"]))
-            for body in clip.law["bodies"]
-        ]
+        found = [find(coverage(planes, body["chroma"]), body["area"]) for body in clip.law["bodies"]]
         return Tracks(np.stack([m for m, _ in found], axis=1), np.stack([a for _, a in found], axis=1))
 
     return clip.once(("bodies",), compute)
+
+
+def missed(clip: Clip, body: int, steps: slice = slice(None)) -> float:
+    """Share of the steps at which a body is truly in sight that do not show it, in 0..1. steps: of the T that were imagined."""
+    due = ~np.isnan(clip.law["tracks"]["pixels"][1:][steps, body, 0])
+    lost = np.isnan(body_tracks(clip).pixels[1:][steps, body, 0])
+    return float(lost[due].mean()) if due.any() else 0.0
 
 
 def lift(pixels: np.ndarray, camera: Camera, y: float, shape: tuple[int, int]) -> np.ndarray:

@@ -89,7 +89,7 @@ _COMMON = {
     "high": 1.0,
     "better": "higher",
     "worst": 0.0,
-    "reacts": ("other-action", "no-action"),
+    "reacts": ("other-action", "no-action", "give-up"),
     "ignores": ("nudge",),
     "tolerance": 0.15,
 }
@@ -121,7 +121,7 @@ def action_accuracy(clip: Clip) -> float:
 @metric(
     "action_accuracy_composite",
     needs=("outcomes", "asked", "composite"),
-    **{**_COMMON, "reacts": ("other-action",)},
+    **{**_COMMON, "reacts": ("other-action", "give-up")},
     **_OUTCOME,
 )
 def action_accuracy_composite(clip: Clip) -> float:

@@ -18,7 +18,7 @@ from worldloop.metrics.shared.fidelity import st_lpips_steps
     source="World-In-World (arXiv 2510.18135), with ST-LPIPS (ECCV 2022) in place of LPIPS",
     needs=("truth", "twin_truth"),
     weights="stlpips",
-    reacts=("wrong-turn", "half-step", "other-action", "no-action"),
+    reacts=("wrong-turn", "half-step", "other-action", "no-action", "give-up"),
     ignores=("nudge",),
     tolerance=0.03,
     version=3,

@@ -30,7 +30,7 @@ _COMMON = {
     "needs": ("start", "truth", "depth", "poses", "hfov_deg", "motion"),
     "version": 3,
 }
-_REACTS = ("wrong-turn", "other-action", "wobble", "popping")
+_REACTS = ("wrong-turn", "other-action", "wobble", "popping", "give-up")
 
 
 View = tuple[np.ndarray, np.ndarray, np.ndarray, float]

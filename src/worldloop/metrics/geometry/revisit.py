@@ -47,7 +47,7 @@ def closing_pairs(clip: Clip) -> np.ndarray:
     high=MOST_PSNR,
     better="higher",
     worst=0.0,
-    reacts=("popping", "wobble"),
+    reacts=("popping", "wobble", "give-up"),
     tolerance=1.0,
     **_COMMON,
 )
@@ -69,7 +69,7 @@ def loop_closure_psnr(clip: Clip) -> float:
     high=1.0,
     better="higher",
     worst=-1.0,
-    reacts=("popping", "wobble"),
+    reacts=("popping", "wobble", "give-up"),
     tolerance=0.02,
     **_COMMON,
 )
@@ -91,7 +91,7 @@ def loop_closure_ssim(clip: Clip) -> float:
     better="lower",
     worst=1.0,
     weights="stlpips",
-    reacts=("popping", "wobble"),
+    reacts=("popping", "wobble", "give-up"),
     tolerance=0.01,
     **_COMMON,
 )
@@ -114,7 +114,7 @@ def loop_closure_st_lpips(clip: Clip) -> float:
     high=255.0,
     better="lower",
     worst=255.0,
-    reacts=("popping", "wobble"),
+    reacts=("popping", "wobble", "give-up"),
     tolerance=1.0,
     **_COMMON,
 )
@@ -140,7 +140,7 @@ def revisit_error(clip: Clip) -> float:
     worst=0.0,
     source="this library; things and visits from the simulator's segmentation and poses",
     needs=("start", "truth", "poses", "revisits", "segmentation"),
-    reacts=("popping", "wobble"),
+    reacts=("popping", "wobble", "give-up"),
     ignores=("half-step",),
     tolerance=0.05,
     version=3,

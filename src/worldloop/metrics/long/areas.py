@@ -31,7 +31,7 @@ def _area(clip: Clip, what: str) -> float:
     worst=-20.0,
     source="own; area between PSNR by step and the frozen start's, by steps",
     needs=("truth", "start"),
-    reacts=("blur", "noise", "mirror", "freeze", "lag", "teleport", "fade-out", "exposure-drift"),
+    reacts=("blur", "noise", "mirror", "freeze", "lag", "teleport", "fade-out", "exposure-drift", "give-up"),
     ignores=("restless",),
     version=2,
 )
@@ -53,7 +53,7 @@ def psnr_area(clip: Clip) -> float:
     worst=-1.0,
     source="own; area between SSIM by step and the frozen start's, by steps",
     needs=("truth", "start"),
-    reacts=("blur", "noise", "mirror", "freeze", "lag", "teleport", "fade-out"),
+    reacts=("blur", "noise", "mirror", "freeze", "lag", "teleport", "fade-out", "give-up"),
     ignores=("colour-drift", "restless"),
     tolerance=0.03,
     version=2,
@@ -77,7 +77,7 @@ def ssim_area(clip: Clip) -> float:
     source="own; area between ST-LPIPS by step and the frozen start's, by steps",
     needs=("truth", "start"),
     weights="stlpips",
-    reacts=("blur", "noise", "freeze", "lag", "fade-out"),
+    reacts=("blur", "noise", "freeze", "lag", "fade-out", "give-up"),
     ignores=("restless",),
     version=2,
 )

@@ -30,7 +30,7 @@ NOTHING = 0.1
     worst=0.0,
     source="own; half-life of the advantage over the frozen start and a blank picture in 1 - SSIM",
     needs=("truth", "start"),
-    reacts=("fade-out", "freeze", "mirror", "teleport"),
+    reacts=("fade-out", "freeze", "mirror", "teleport", "give-up"),
     ignores=("colour-drift", "restless"),
     tolerance=2.0,
     version=2,
@@ -61,7 +61,7 @@ def half_life(clip: Clip) -> float:
     worst=0.0,
     source="own; first step lastingly no closer to the truth than the frozen start or a blank picture in 1 - SSIM",
     needs=("truth", "start"),
-    reacts=("freeze", "mirror", "lag"),
+    reacts=("freeze", "mirror", "lag", "give-up"),
     unclaimed=("physics",),  # where things move slowly, late is still closer than frozen
     ignores=("colour-drift", "exposure-drift", "restless"),
     tolerance=2.0,

@@ -54,7 +54,7 @@ def start_end_contrast(clip: Clip) -> float:
     worst=-1.0,
     source="own; least mean SSIM of eight equal segments",
     needs=("truth",),
-    reacts=("noise", "freeze", "lag", "teleport", "fade-out"),
+    reacts=("noise", "freeze", "lag", "teleport", "fade-out", "give-up"),
     ignores=("colour-drift", "restless"),
     tolerance=0.05,
 )

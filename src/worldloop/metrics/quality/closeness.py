@@ -22,7 +22,8 @@ from worldloop.metrics.shared.flip import see
 from worldloop.metrics.shared.grey import grey_of
 from worldloop.metrics.shared.opencv import opencv
 
-STRUCTURE = ("blur", "noise", "jpeg", "shift", "mirror", "vanish", "freeze", "lag", "teleport", "fade-out")
+_TIMES = ("freeze", "lag", "teleport", "fade-out", "give-up")
+STRUCTURE = ("blur", "noise", "jpeg", "shift", "mirror", "vanish", *_TIMES)
 """Defects that change what is where in a picture, which every comparison with the truth by pixels sees."""
 FINE = 4.0
 """Squared grey levels that are added to the energy of fine detail, so that rounding does not count in bare pictures."""
@@ -139,7 +140,7 @@ def flip(clip: Clip) -> float:
     source="ST-LPIPS (AlexNet), Ghildyal and Liu, ECCV 2022; not LPIPS",
     needs=("truth",),
     weights="stlpips",
-    reacts=("blur", "noise", "freeze", "lag", "mirror", "fade-out"),
+    reacts=("blur", "noise", "freeze", "lag", "mirror", "fade-out", "give-up"),
     ignores=("restless",),
     version=2,
 )

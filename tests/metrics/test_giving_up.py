@@ -109,6 +109,7 @@ def test_what_even_the_truth_does_not_tell_is_asked_of_nobody():
     guessed = replace(known, frames=one.truth.frames, kept={})  # shows what cannot be known
     for name in ("rotation_error", "translation_error", "rpe", "purity", "action_accuracy_geometry"):
         assert METRICS[name].score(known) == pytest.approx(METRICS[name].score(guessed), abs=0.3), name
+    assert METRICS["latency"].score(known) == METRICS["latency"].score(guessed) == 0
     nothing = np.full_like(bare, 128)
     empty = replace(one.truth, frames=one.truth.frames, truth=nothing, start=nothing[0], kept={})
     for name in (*STEPS, "ate"):

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from worldloop.metrics.cases import CaseSpec, build_case
-from worldloop.metrics.defects import action, geometry  # noqa: F401  (they register the defects)
-from worldloop.metrics.defects.defect import DEFECTS, STRENGTHS
+from worldloop.metrics.defects import STRENGTHS, load_defects
 from worldloop.metrics.metric import METRICS
 
+DEFECTS = load_defects()
 SPECS = {
     "walk": (
         CaseSpec("indoor", "walk", "LWLWLWLW", "house/test/C/0001", 5),

@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worldloop.core import InputError
-from worldloop.stats import mean_interval, paired_difference, utility
+from worldloop.stats import (
+    STUDENT,
+    fewest_clusters,
+    mean_interval,
+    nested_interval,
+    paired_difference,
+    utility,
+)
 from worldloop.stats.bootstrap import _newcombe, tail
 
 
@@ -57,6 +64,39 @@ def test_the_paired_interval_covers_the_truth(scenes: int, each: int) -> None:
         false_alarms += got.low > 0 or got.high < 0
     assert 0.92 <= hits / trials <= 0.99
     assert false_alarms / trials <= 0.08
+
+
+@pytest.mark.parametrize("scenes", [2, 3, 5])
+def test_few_scenes_are_not_taken_for_many(scenes: int) -> None:
+    rng = np.random.default_rng(6)
+    hits, trials, codes = dict.fromkeys(("mean", "paired", "nested"), 0), 400, np.arange(scenes).repeat(4)
+    for _ in range(trials):
+        x = rng.normal(size=scenes).repeat(4) + rng.normal(size=4 * scenes)
+        a, b, c = population(rng, scenes, 4, 0.15)
+        found = {
+            "mean": mean_interval(x, codes),
+            "paired": paired_difference(a, b, c),
+            "nested": nested_interval(x, codes),
+        }
+        for name, truth in (("mean", 0.0), ("paired", 0.15), ("nested", 0.0)):
+            hits[name] += found[name].low <= truth <= found[name].high
+            assert found[name].method in (STUDENT, "newcombe") and found[name].note
+    assert min(hits.values()) / trials >= 0.93, hits
+
+
+def test_few_scenes_by_hand() -> None:
+    values, codes = [1.0, 2.0, 4.0], ["a", "b", "c"]
+    got = mean_interval(values, codes)
+    half = scipy.stats.t.ppf(0.975, 2) * np.std(values, ddof=1) / np.sqrt(3)
+    assert (got.low, got.high) == pytest.approx((7 / 3 - half, 7 / 3 + half))
+    assert mean_interval(values, codes, within=(0.5, 3.0)).low == 0.5
+    assert [fewest_clusters(c) for c in (0.5, 0.9, 0.95, 0.99)] == [2, 5, 6, 8]
+    none, model, oracle = [0.0, 0, 0, 0, 0, 1] * 5, [0.0, 0, 0, 1, 1, 1] * 5, [1.0] * 30
+    scenes = np.arange(30) // 6
+    part = utility(model, none, oracle, np.where(np.arange(30) == 6, 0, scenes))
+    assert (
+        part.value == pytest.approx(0.4) and not part.defined and part.note.startswith("fewer than 6 scenes")
+    )
 
 
 def test_ignoring_scenes_would_undercover() -> None:

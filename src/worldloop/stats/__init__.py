@@ -1,6 +1,12 @@
 """Intervals and paired tests: numbers in, numbers out."""
 
-from worldloop.stats.bootstrap import PairedDifference, mean_interval, paired_difference
+from worldloop.stats.bootstrap import (
+    STUDENT,
+    PairedDifference,
+    fewest_clusters,
+    mean_interval,
+    paired_difference,
+)
 from worldloop.stats.correlation import FEWEST, Outcomes, correlation_gap, model_correlation
 from worldloop.stats.estimate import Estimate
 from worldloop.stats.navigation import spl
@@ -13,6 +19,7 @@ from worldloop.stats.utility import utility
 
 __all__ = [
     "FEWEST",
+    "STUDENT",
     "Estimate",
     "Outcomes",
     "PairedBets",
@@ -20,6 +27,7 @@ __all__ = [
     "SequentialVerdict",
     "Stability",
     "correlation_gap",
+    "fewest_clusters",
     "holm",
     "mcnemar_exact",
     "mean_interval",

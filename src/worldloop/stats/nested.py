@@ -7,8 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from worldloop.core import InputError, generator
-from worldloop.stats.bootstrap import RESAMPLES, percentile, tail
+from worldloop.core import generator
+from worldloop.stats.bootstrap import (
+    RESAMPLES,
+    STUDENT,
+    check_resamples,
+    fewest_clusters,
+    percentile,
+    student_bounds,
+    tail,
+    too_few,
+)
 from worldloop.stats.estimate import Estimate, as_numbers, check_confidence, cluster_codes
 
 METHOD = "two-stage bootstrap"
@@ -26,8 +35,9 @@ def nested_interval(
     """Mean of trials with an interval from a bootstrap that resamples scenes, then trials within them.
 
     `values` [n] are finite numbers, `clusters` [n] the scene of each. Fit for trials that were themselves drawn at
-    random within their scene; a little wider than `mean_interval`, whose tail for few clusters it shares. The
-    interval is undefined (None, with a note) with fewer than two scenes, or when all trials agree exactly.
+    random within their scene; a little wider than `mean_interval`, whose tail for few clusters it shares, and
+    Student's t for very few. The interval is undefined (None, with a note) with fewer than two scenes, or when all
+    trials agree exactly, or all scenes where they are too few to resample.
 
     Source: Davison and Hinkley 1997, "Bootstrap methods and their application", section 3.8.
     """
@@ -42,6 +52,12 @@ def nested_interval(
         note = "all trials agree exactly: resampling shows no spread"
     if note:
         return Estimate(mean, None, None, confidence, len(x), count, METHOD, note)
+    if count < fewest_clusters(confidence):
+        low, high = student_bounds(x, codes, count, confidence)
+        if high - low <= 1e-9 * np.abs(x).max():
+            note = "all scenes agree exactly, and they are too few to resample"
+            return Estimate(mean, None, None, confidence, len(x), count, STUDENT, note)
+        return Estimate(mean, low, high, confidence, len(x), count, STUDENT, too_few(confidence))
     means = nested_means(x[None], codes, count, resamples, seed)[:, 0]
     low, high = percentile(means, tail(confidence, count))
     return Estimate(mean, low, high, confidence, len(x), count, METHOD)
@@ -52,8 +68,7 @@ def nested_means(columns: np.ndarray, codes: np.ndarray, count: int, resamples: 
 
     `codes` int [n] says which of the `count` clusters a value belongs to.
     """
-    if resamples < 100:
-        raise InputError(f"{resamples} resamples are too few for an interval; use at least 100")
+    check_resamples(resamples)
     order = np.argsort(codes, kind="stable")
     sizes = np.bincount(codes, minlength=count)
     starts = np.cumsum(sizes) - sizes

@@ -9,7 +9,15 @@ import numpy as np
 from scipy.stats import rankdata
 
 from worldloop.core import InputError
-from worldloop.stats.bootstrap import METHOD, RESAMPLES, percentile, resampled_sums, tail
+from worldloop.stats.bootstrap import (
+    METHOD,
+    RESAMPLES,
+    fewest_clusters,
+    percentile,
+    resampled_sums,
+    tail,
+    too_few,
+)
 from worldloop.stats.estimate import Estimate, as_numbers, check_confidence, cluster_codes
 from worldloop.stats.nested import METHOD as NESTED
 from worldloop.stats.nested import nested_means
@@ -27,7 +35,8 @@ def spearman_trend(
     """Spearman's correlation, in [-1, 1], between k doses and the k arms' mean outcomes.
 
     `outcomes` [k,n] are those of the same n episodes in every arm. The interval redraws scenes for all arms
-    together (`nested`: and trials within them), so what the arms share cancels. Arms that are all equal have no
+    together (`nested`: and trials within them), so what the arms share cancels; with fewer scenes than
+    `fewest_clusters` there is none. Arms that are all equal have no
     order: 0. Raises InputError for fewer than two doses, equal doses, or lengths that do not match.
     """
     x = as_numbers(doses, "doses")
@@ -41,8 +50,8 @@ def spearman_trend(
     check_confidence(confidence)
     value = float(_spearman(x, y.mean(axis=1)[None])[0])
     method = NESTED if nested else METHOD
-    if count < 2:
-        reason = "one scene only: nothing to resample"
+    if count < fewest_clusters(confidence):
+        reason = too_few(confidence)
         return Estimate(value, None, None, confidence, y.shape[1], count, method, reason)
     if nested:
         means = nested_means(y, codes, count, resamples, seed)

@@ -8,7 +8,16 @@ from typing import Any
 import numpy as np
 
 from worldloop.core import InputError
-from worldloop.stats.bootstrap import METHOD, RESAMPLES, paired_difference, percentile, resampled_sums, tail
+from worldloop.stats.bootstrap import (
+    METHOD,
+    RESAMPLES,
+    fewest_clusters,
+    paired_difference,
+    percentile,
+    resampled_sums,
+    tail,
+    too_few,
+)
 from worldloop.stats.estimate import Estimate, as_numbers, cluster_codes
 
 
@@ -27,7 +36,8 @@ def utility(
     acting without a model; 1: as good as the simulator itself; below 0: it misleads. Not bounded.
 
     Value and interval are None, with the reason in `note`, when the interval of SR_oracle - SR_none touches
-    0: then imagination cannot be shown to matter in this task, and the ratio means nothing. Resamples whose
+    0: then imagination cannot be shown to matter in this task, and the ratio means nothing. With too few scenes to
+    resample (`fewest_clusters`) there is a value, but no interval. Resamples whose
     denominator is not positive count as beyond both ends, which can only widen the interval.
     """
     m, n, o = (as_numbers(v, k) for v, k in ((model, "model"), (none, "none"), (oracle, "oracle")))
@@ -42,8 +52,8 @@ def utility(
         reason = f"undefined: it is not shown that even the oracle helps ({what})"
         return Estimate(None, None, None, confidence, len(m), count, METHOD, reason)
     value = float((m - n).mean() / (o - n).mean())
-    if count < 2:
-        reason = "one scene only: nothing to resample"
+    if count < fewest_clusters(confidence):
+        reason = too_few(confidence)
         return Estimate(value, None, None, confidence, len(m), count, METHOD, reason)
     gain, span = resampled_sums([m - n, o - n], codes, count, resamples, seed).T
     positive = span > 0

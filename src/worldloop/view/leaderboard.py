@@ -202,8 +202,8 @@ def _row(c: _Contender, label: str, shown: dict[str, bool], confidence: float) -
     successes = int(c.success.sum())
     done = run.complete
 
-    def mean(values: np.ndarray) -> Estimate | None:
-        return mean_interval(values, c.scenes, confidence) if done else None
+    def mean(values: np.ndarray, low: float = -np.inf, high: float = np.inf) -> Estimate | None:
+        return mean_interval(values, c.scenes, confidence, within=(low, high)) if done else None
 
     spl = c.metric("spl")
     if spl is not None:
@@ -221,8 +221,8 @@ def _row(c: _Contender, label: str, shown: dict[str, bool], confidence: float) -
         success_rate=wilson(successes, n, confidence) if done else None,
         score=mean(c.column("score")) if shown["score"] else None,
         steps=float(c.column("steps").mean()) if done else None,
-        spl=None if spl is None or np.isnan(spl).any() else mean(spl),
-        path_length=mean(c.column("path_length")) if shown["path"] else None,
+        spl=None if spl is None or np.isnan(spl).any() else mean(spl, 0.0, 1.0),
+        path_length=mean(c.column("path_length"), 0.0) if shown["path"] else None,
         privileges=run.header.privileges,
         verdict="not compared" if done else "incomplete",
     )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from worldloop.runs import RunHeader
+from worldloop.stats import fewest_clusters
 from worldloop.view.leaderboard_table import Row
 
 
@@ -20,10 +21,10 @@ def footnotes(
     """Lines to print below the table of one task."""
     level, alpha = f"{confidence * 100:g} %", f"{1 - confidence:.3g}"
     tested = sum(r.p_holm is not None for r in rows)
-    notes = [
-        f"SR with Wilson's {level} interval, taking episodes as independent; other intervals by cluster "
-        f"bootstrap over {scenes} scenes."
-    ]
+    way = f"cluster bootstrap over {scenes} scenes"
+    if scenes < fewest_clusters(confidence):
+        way = f"Student's t over {scenes} scene{'s' if scenes > 1 else ''}, too few to resample"
+    notes = [f"SR with Wilson's {level} interval, taking episodes as independent; other intervals by {way}."]
     if tested:
         notes.append(
             f"p: exact McNemar test against {baseline} on the same episodes, Holm-adjusted over {tested} "
@@ -35,6 +36,8 @@ def footnotes(
             f"utility: (SR - SR of {baseline}) / (SR of {ceiling} - SR of {baseline}); 0 for {baseline} and 1 for "
             f"{ceiling} by definition."
         )
+    if any(r.utility and r.utility.value is not None and "fewer than" in r.utility.note for r in rows):
+        notes.append("utility has no interval: too few scenes to resample.")
     reasons = {r.utility.note for r in rows if r.utility and r.utility.value is None}
     notes += [f"utility {reason}." for reason in sorted(reasons)]
     for name in (baseline, ceiling):

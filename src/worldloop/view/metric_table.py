@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -11,7 +12,7 @@ import numpy as np
 
 from worldloop.core import InputError
 from worldloop.runs.scores import MetricInfo, ScoreRow, Scores
-from worldloop.stats import Estimate, mean_interval
+from worldloop.stats import STUDENT, Estimate, fewest_clusters, mean_interval
 
 REFERENCES = ("frozen", "oracle")
 """Baselines that the others are compared with, case by case."""
@@ -193,7 +194,13 @@ def _cell(
         if both:
             d = mean_interval([found[c] - theirs[c] for c in both], [scenes[c] for c in both], confidence)
             differences[name] = d if info.over == "clip" else _bare(d)
-    mean = mean_interval(list(found.values()), [scenes[c] for c in found], confidence) if found else None
+    mean = None
+    if found:
+        within = (
+            -math.inf if info.low is None else info.low,
+            math.inf if info.high is None else info.high,
+        )
+        mean = mean_interval(list(found.values()), [scenes[c] for c in found], confidence, within=within)
     return MetricCell(
         mean=mean if mean is None or info.over == "clip" else _bare(mean),
         scored=counts["scored"],
@@ -221,6 +228,14 @@ def _notes(scores: Sequence[Scores], labels: Sequence[str], lines: Sequence[Metr
         "A rollout that failed counts as the metric's worst value; a case that a model cannot be asked (unfit), or in which there is "
         "nothing to score, is in no mean and lowers the coverage.",
     ]
+    cells = [cell for line in lines for cell in line.cells if cell is not None]
+    shown = [
+        e for cell in cells for e in (cell.mean, *cell.differences.values()) if e is not None and e.defined
+    ]
+    if few := [e for e in shown if e.method == STUDENT]:
+        notes.append(
+            f"With fewer than {fewest_clusters(few[0].confidence)} scenes, too few to resample, intervals are Student's t over scenes."
+        )
     for name, found in zip(labels, scores):
         if not found.complete:
             notes.append(f"{name} is unfinished: {len(found.rows)} scores so far.")

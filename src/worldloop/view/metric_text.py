@@ -13,6 +13,7 @@ from rich.text import Text
 from worldloop.stats import Estimate
 from worldloop.view.leaderboard_table import escape, printable
 from worldloop.view.metric_table import ARROWS, MetricCell, MetricLine, MetricTable
+from worldloop.view.wide import Wide
 
 NONE = "–"
 Cell = tuple[str, str, str, str]
@@ -33,21 +34,24 @@ def to_rich(tables: Sequence[MetricTable]) -> RenderableType:
     return Group(*parts)
 
 
-def _grid(t: MetricTable, title: str, headings: Sequence[str], cells: Sequence[Sequence[Cell]]) -> Table:
-    table = Table(title=Text(printable(title), style="bold"), title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("metric", overflow="fold", min_width=24)
-    for heading in headings:
-        table.add_column(Text(printable(heading)), justify="right", overflow="fold")
-    group = ""
-    for line, some in zip(shown(t), cells):
-        if line.info.group != group:
-            group = line.info.group
-            table.add_row(Text(group, style="dim italic"), *[""] * len(headings))
-        first = Text(printable(line.info.name), style="bold").append(f" {ARROWS[line.info.better]}")
-        if line.info.unit:
-            first.append(f"\n{printable(line.info.unit)}", style="dim")
-        table.add_row(first, *(_rich(cell) for cell in some))
-    return table
+def _grid(t: MetricTable, title: str, headings: Sequence[str], cells: Sequence[Sequence[Cell]]) -> Wide:
+    def build(which: Sequence[int]) -> Table:
+        table = Table(title=Text(printable(title), style="bold"), title_justify="left", box=box.SIMPLE_HEAD)
+        table.add_column("metric", overflow="fold")
+        for i in which:
+            table.add_column(Text(printable(headings[i])), justify="right", overflow="fold")
+        group = ""
+        for line, some in zip(shown(t), cells):
+            if line.info.group != group:
+                group = line.info.group
+                table.add_row(Text(group, style="dim italic"), *[""] * len(which))
+            first = Text(printable(line.info.name), style="bold").append(f" {ARROWS[line.info.better]}")
+            if line.info.unit:
+                first.append(f"\n{printable(line.info.unit)}", style="dim")
+            table.add_row(first, *(_rich(some[i]) for i in which))
+        return table
+
+    return Wide(build, len(headings))
 
 
 def shown(table: MetricTable) -> list[MetricLine]:

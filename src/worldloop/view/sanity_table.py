@@ -10,9 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from worldloop.engine.measure.sanity import Response, Sanity
+from worldloop.view.wide import Wide
 
-AT_ONCE = 5
-"""Defects that stand side by side in a terminal."""
 _MARKS = {
     "reacts": ("✓", "green"),
     "fails to react": ("✗", "red"),
@@ -24,7 +23,7 @@ _MARKS = {
 def sanity_rich(found: Sanity) -> RenderableType:
     """A row for each metric, a column for each defect that could be planted: the change at full strength, and below at all strengths in turn."""
     defects = list(dict.fromkeys(r.defect for r in found.responses if _cell(r).plain))
-    tables = [_block(found, defects[i : i + AT_ONCE]) for i in range(0, len(defects), AT_ONCE)]
+    table = Wide(lambda which: _block(found, [defects[i] for i in which]), len(defects))
     failed = [r for r in found.responses if not r.kept]
     untested = [r for r in found.responses if r.verdict == "untested"]
     tried = sum(r.verdict not in ("", "untested") for r in found.responses)
@@ -39,13 +38,13 @@ def sanity_rich(found: Sanity) -> RenderableType:
         ),
         *(f"{r.metric}: its claim about {r.defect} could not be tested on these cases" for r in untested),
     ]
-    return Group(*tables, *(Text(n, style="red" if n.startswith("✗ ") else "dim") for n in notes))
+    return Group(table, *(Text(n, style="red" if n.startswith("✗ ") else "dim") for n in notes))
 
 
 def _block(found: Sanity, defects: Sequence[str]) -> Table:
     """Some of the defects; metrics to which none of them could be done are left out."""
     table = Table(title="Metrics under planted defects", title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("metric", overflow="fold", min_width=20)
+    table.add_column("metric", overflow="fold")
     for name in defects:
         table.add_column(Text(name), justify="right", overflow="fold")
     rows: dict[str, dict[str, Text]] = {}

@@ -160,7 +160,10 @@ def test_models_are_run_until_they_are_decided(here, capsys):
     assert oracle["found"]["verdict"] == "better" and oracle["found"]["episodes"] <= 100
     # What shows the same for all plans decides nothing, so it was run to the end, and `none` beside it.
     assert frozen["found"]["verdict"] == "undecided" and frozen["done"] == 120
-    assert oracle["done"] < 120 and board["saved"] > 0
+    assert oracle["done"] < 120
+    assert board["saved"] == pytest.approx(1 - (oracle["found"]["episodes"] + 120) / 240), (
+        "undecided needs all"
+    )
     headers = {f.parent.name: json.loads(f.read_text()) for f in (here / "runs").rglob("run.json")}
     assert {m: h["status"] for m, h in headers.items()} == {
         "none": "complete",
@@ -181,6 +184,17 @@ def test_models_are_run_until_they_are_decided(here, capsys):
     assert {r["model"]: r["found"] for r in again["rows"]} == {r["model"]: r["found"] for r in board["rows"]}
     assert main(["compare", "whole", "--sequential", "--margin", "0.3"]) == 0
     assert "better" in capsys.readouterr().out
+    assert main(["compare", "whole", "--sequential", "--markdown"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("### fake: 120 episodes") and "| oracle | better |" in shown
+    # The first scene of the order is missing, so what is done says nothing yet, and nothing was saved.
+    for journal in (here / "whole").rglob("journal.jsonl"):
+        journal.write_text("".join(journal.read_text().splitlines(keepends=True)[:3]))
+        header = json.loads((journal.parent / "run.json").read_text())
+        (journal.parent / "run.json").write_text(json.dumps(header | {"status": "running"}))
+    assert main(["compare", "whole", "--sequential"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "undecided 0 of 120" in shown and "more episodes are done" in shown and "not needed" not in shown
 
 
 def test_a_verdict_needs_a_baseline_and_something_to_compare(here, capsys):
@@ -190,6 +204,9 @@ def test_a_verdict_needs_a_baseline_and_something_to_compare(here, capsys):
     assert "compares models with `none`" in capsys.readouterr().err
     assert main([*run, "--model", "none,oracle", "--margin", "0.1"]) == 2
     assert "--margin belongs to" in capsys.readouterr().err
+    for margin in ("0", "1.5"):
+        assert main([*run, "--model", "none,oracle", "--until-decided", "--margin", margin]) == 2
+        assert f"margin is {float(margin)}" in capsys.readouterr().err and not (here / "runs").exists()
     assert main([*run, "--model", "oracle", "--episodes", "2"]) == 0
     assert main(["compare", "runs", "--sequential"]) == 2
     assert "has 0 runs of 'none'" in capsys.readouterr().err

@@ -67,9 +67,8 @@ def test_what_a_model_cannot_be_asked_is_unfit_and_what_goes_wrong_failed(tmp_pa
         "left": ("unfit", "it was never shown this"),
         "right": ("failed", "it dislikes the right"),
     }
-    # Without its twin, a rollout has no effect that could be scored.
-    effects = {case.split(".")[2]: r.status for case, r in by(scores, EFFECT).items()}
-    assert effects == {"forward": "unfit", "left": "unfit", "right": "failed"}
+    # It cannot be asked to do nothing, so there is no effect that could be scored, also where the plan failed.
+    assert {r.status for r in by(scores, EFFECT).values()} == {"unfit"}
     assert [r.status for r in scores.of(SPREAD.name)] == ["failed"]
     for model, words in ((Seer(), "reads panorama"), (Sworn(), "is not its language")):
         rows = measured(tmp_path / model.card.name, model).of(ERROR.name)
@@ -137,9 +136,29 @@ def test_only_what_is_new_is_computed(tmp_path):
     assert measured(tmp_path / "sets", Counted(), [error, SPREAD, EFFECT]).complete and not asked
     assert four.of(SPREAD.name) == five.of(SPREAD.name)
     scored.clear()
+    # Fewer metrics than before: there is nothing to do, and none of the others is lost.
+    fewer = measured(folder, Counted(), [CHANGE])
+    assert fewer.digest() == three.digest() and fewer.header == three.header and not scored
     # Another version: scored again.
     newer = measured(folder, Counted(), [replace(error, version=2)])
-    assert len(scored) == 6 and {r.version for r in newer.rows} == {2}
+    assert len(scored) == 6 and {r.version for r in newer.of(ERROR.name)} == {2}
+    assert {r.metric for r in newer.rows} == {ERROR.name, CHANGE.name, EFFECT.name} and newer.complete
+
+
+def test_metrics_that_not_every_case_has_are_left_out(tmp_path, caplog):
+    def stop(clip):
+        raise KeyboardInterrupt
+
+    folder = tmp_path / "dim"
+    with pytest.raises(KeyboardInterrupt):
+        measured(folder, Dim(), [ERROR, replace(CHANGE, compute=stop)])
+    found = measured(folder, Dim(), [ERROR])
+    assert found.complete and {r.metric for r in found.rows} == {ERROR.name}
+    assert f"left out: {CHANGE.name}" in caplog.text
+    assert (
+        measured(folder, Dim(), [ERROR, CHANGE]).digest()
+        == measured(tmp_path / "new", Dim(), [ERROR, CHANGE]).digest()
+    )
 
 
 def test_frames_of_the_first_cases_are_kept(tmp_path):
@@ -324,11 +343,13 @@ def test_what_cannot_be_measured_is_refused(tmp_path):
 
 
 def test_damage_is_told(tmp_path):
-    measured(tmp_path / "dim")
-    path = tmp_path / "dim" / "scores.parquet"
+    first = measured(tmp_path / "dim")
+    path, header = tmp_path / "dim" / "scores.parquet", tmp_path / "dim" / "metrics.json"
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(RunFolderError, match="damaged"):
+    with pytest.raises(RunFolderError, match=r"damaged.*set the status in metrics.json to running"):
         read_scores(tmp_path / "dim")
+    header.write_text(header.read_text().replace('"status": "complete"', '"status": "running"'))
+    assert measured(tmp_path / "dim").digest() == first.digest()
     (tmp_path / "dim" / "metrics.json").write_text('{"spec": {}}')
     with pytest.raises(RunFolderError, match="lacks"):
         read_scores(tmp_path / "dim")

@@ -42,6 +42,8 @@ def folder(tmp_path):
     (place / f"{SPECS[3].id}.mp4").write_bytes(b"no video at all")
     np.save(place / "stray.npy", truth[5])
     (place / "notes.txt").touch()
+    (place / f"{SPECS[4].id}.webm").touch()
+    (place / f"{SPECS[5].id}").mkdir()
     return place
 
 
@@ -49,6 +51,7 @@ def test_each_video_is_scored_or_fails_with_a_reason(folder, tmp_path):
     pytest.importorskip("av")
     videos = VideoFolder(folder, SPECS)
     assert videos.unknown == ["stray"] and videos.name == "made"
+    assert videos.unread == sorted([f"{SPECS[4].id}.webm", SPECS[5].id])
     measure([(videos, tmp_path / "out")], SPECS, TOYS[:3], SETTINGS)
     scores = read_scores(tmp_path / "out")
     rows = scores.of("toy-error")
@@ -77,6 +80,11 @@ def test_a_folder_of_good_twins_alone_wins_nothing(tmp_path):
     (table,) = metric_tables([read_scores(tmp_path / "a")])
     words = "made: 6 cases cannot be asked (toy-effect): no video of this folder shows doing nothing (CASE.twin.mp4)"
     assert words in table.notes
+    # That does not depend on what became of the video itself.
+    (place / f"{SPECS[2].id}.npy").rename(place / "kept")
+    without = scored(place, tmp_path / "without")
+    assert without["effect"] == ["unfit"] * 6 and without["error"].count("failed") == 1
+    (place / "kept").rename(place / f"{SPECS[2].id}.NPY")  # suffixes may be in capitals
     # One twin is there: those that are not, or are none, are failures.
     np.save(place / f"{SPECS[0].id}.twin.npy", np.repeat(toy_case(SPECS[0]).truth.frames[:1], 5, axis=0))
     (place / f"{SPECS[1].id}.twin.npy").write_bytes(b"no video at all")
@@ -145,6 +153,12 @@ def test_a_start_picture_is_dropped_only_when_told():
     assert fitted(frames, (4, 6, 4, 3), True, True)[:, 0, 0, 0].tolist() == [2, 4, 6, 8]
     with pytest.raises(InputError, match="give --resample, and --has-start"):
         fitted(frames, (4, 6, 4, 3))
+    with pytest.raises(
+        InputError, match=r"it has 7 frames of 6 x 4 beside the start picture.*leave out --has-start"
+    ):
+        fitted(frames[:8], (8, 6, 4, 3), has_start=True)
+    with pytest.raises(InputError, match=r"not 4 of 6 x 4; give --resample$"):
+        fitted(frames, (4, 6, 4, 3), has_start=True)
     with pytest.raises(InputError, match="no frame beside the start picture"):
         fitted(frames[:1], (8, 6, 4, 3), True, True)
 

@@ -8,7 +8,7 @@ from worldloop.cli.console import out, print_json
 from worldloop.core import InputError
 from worldloop.runs import find_runs, read_run
 from worldloop.view.leaderboard import leaderboard
-from worldloop.view.sequential import boards_dict, boards_rich, sequential_boards
+from worldloop.view.sequential import boards_dict, boards_markdown, boards_rich, sequential_boards
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="D",
         help="with --sequential: differences of SR below D are `alike` (default: no such verdict)",
     )
-    parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
+    parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
 
 
 def main(options: argparse.Namespace) -> int:
@@ -51,6 +51,8 @@ def main(options: argparse.Namespace) -> int:
         boards = sequential_boards(runs, options.baseline, options.confidence, options.margin)
         if options.json:
             print_json(boards_dict(boards))
+        elif options.markdown:
+            out.print(boards_markdown(boards), markup=False, highlight=False, soft_wrap=True)
         else:
             out.print(boards_rich(boards))
         return 0

@@ -198,6 +198,8 @@ def _subjects(
         subjects.append((videos, folder / slug(f"videos-{videos.name}")))
         for name in videos.unknown:
             _say(f"{options.videos}/{name} belongs to no case and is not scored")
+        for name in videos.unread:
+            _say(f"{options.videos}/{name} is not read: a video is an .mp4, an .npy or a folder of .png")
     asked = names(options.model)
     # To name one of the baselines that are measured anyway adds nothing.
     beside = [] if options.no_baselines or options.bare else list(BASELINES)

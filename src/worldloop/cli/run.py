@@ -23,6 +23,7 @@ from worldloop.engine import Executor, Limits, RunSettings, run, select
 from worldloop.engine.check import unfit, usable
 from worldloop.models import MODELS
 from worldloop.runs import EpisodeRecord, read_run
+from worldloop.stats import check_margin
 from worldloop.tasks import TASKS
 from worldloop.view.leaderboard import leaderboard
 from worldloop.view.sequential import boards_dict, boards_rich, sequential_boards
@@ -122,6 +123,8 @@ class Job:
 
 def main(options: argparse.Namespace) -> int:
     """Run every pair of task and model, then print the leaderboard."""
+    if check_margin(options.margin) is not None and not options.until_decided:
+        raise InputError("--margin belongs to --until-decided")
     with executor_of(options) as executor:
         return _run_all(options, executor)
 
@@ -136,8 +139,6 @@ def _run_all(options: argparse.Namespace, executor: Executor) -> int:
     _same_names(jobs)
     if options.until_decided:
         return _until_decided(jobs, given, options, executor)
-    if options.margin is not None:
-        raise InputError("--margin belongs to --until-decided")
     done = []
     with progress(quiet=options.json) as bar:
         for job in jobs:

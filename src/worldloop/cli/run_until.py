@@ -45,7 +45,7 @@ def until_decided(jobs: Sequence[Job], run_some: RunSome, judge: Judge) -> list[
                 run_some(job, ids, begun)
             begun = True
             (board,) = judge([job.folder for job in group])
-            decided = {row.model for row in board.rows if row.found.verdict != "undecided"}
+            decided = {row.model for row in board.rows if row.decided}
             open_jobs = [job for job in open_jobs if job.model.card.name not in decided]
         boards += judge([job.folder for job in group])
     return boards

@@ -71,8 +71,11 @@ def write_table(table: pa.Table, path: Path) -> None:
     )
 
 
-def read_table(kind: type, path: Path) -> pa.Table:
-    """Read and check a Parquet file; RunFolderError when it is missing, damaged or not of this kind."""
+def read_table(kind: type, path: Path, header: str = "run.json") -> pa.Table:
+    """Read and check a Parquet file; RunFolderError when it is missing, damaged or not of this kind.
+
+    header: the file beside it that holds the status.
+    """
     data = read_bytes(path)
     try:
         # From bytes: a path with `key=value` in it would otherwise gain partition columns.
@@ -81,9 +84,9 @@ def read_table(kind: type, path: Path) -> pa.Table:
         table.validate(full=True)
         _check_columns(kind, table)
     except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, IndexError, MemoryError) as error:
-        raise _damaged(path, error) from error
+        raise _damaged(path, header, error) from error
     except InputError as error:
-        raise _damaged(path, error) from None
+        raise _damaged(path, header, error) from None
     return table
 
 
@@ -121,9 +124,9 @@ def digest(tables: Iterable[tuple[str, pa.Table]]) -> str:
     return out.hexdigest()
 
 
-def _damaged(path: Path, error: object) -> RunFolderError:
+def _damaged(path: Path, header: str, error: object) -> RunFolderError:
     reason = str(error).split("\n", 1)[0][:200]
     return RunFolderError(
-        f"{path} is damaged or not a table of a run ({reason}); restore it, or set the status in run.json to "
+        f"{path} is damaged or not a table of a run ({reason}); restore it, or set the status in {header} to "
         "running and run the same command again: the table is rebuilt from the journal"
     )

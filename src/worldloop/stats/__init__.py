@@ -13,7 +13,13 @@ from worldloop.stats.navigation import spl
 from worldloop.stats.nested import nested_interval
 from worldloop.stats.ranks import Stability, normalise, under_scenes, under_weights
 from worldloop.stats.rates import holm, mcnemar_exact, wilson
-from worldloop.stats.sequential import PairedBets, SequentialVerdict, scene_order, sequential_verdict
+from worldloop.stats.sequential import (
+    PairedBets,
+    SequentialVerdict,
+    check_margin,
+    scene_order,
+    sequential_verdict,
+)
 from worldloop.stats.trend import spearman_trend
 from worldloop.stats.utility import utility
 
@@ -26,6 +32,7 @@ __all__ = [
     "PairedDifference",
     "SequentialVerdict",
     "Stability",
+    "check_margin",
     "correlation_gap",
     "fewest_clusters",
     "holm",

@@ -45,6 +45,13 @@ class SequentialVerdict:
     """By what factor the best gambler has multiplied the stake; 2 / (1 - confidence) is a verdict."""
 
 
+def check_margin(margin: float | None) -> float | None:
+    """The margin; InputError unless it is None or lies in (0, 1)."""
+    if margin is not None and not 0 < margin < 1:
+        raise InputError(f"margin is {margin}; a difference of success rates between 0 and 1, such as 0.1")
+    return margin
+
+
 class PairedBets:
     """Bets on the differences of scene after scene.
 
@@ -64,11 +71,7 @@ class PairedBets:
         """
         if largest < 1:
             raise InputError(f"a scene has at least one episode, not {largest}")
-        if margin is not None and not 0 < margin < 1:
-            raise InputError(
-                f"margin is {margin}; a difference of success rates between 0 and 1, such as 0.1"
-            )
-        self.largest, self.margin = largest, margin
+        self.largest, self.margin = largest, check_margin(margin)
         self.needed = float(np.log(2 / (1 - check_confidence(confidence))))
         self._nulls = np.unique(np.concatenate([GRID, [] if margin is None else [-margin, margin]]))
         self._above = np.zeros((len(self._nulls), len(BETS)))

@@ -16,7 +16,7 @@ from worldloop.core import InputError
 from worldloop.runs import Run
 from worldloop.stats import SequentialVerdict, sequential_verdict
 from worldloop.view.leaderboard import by_task, check_comparable
-from worldloop.view.leaderboard_table import printable
+from worldloop.view.leaderboard_table import escape, printable
 
 _STYLE = {"better": "green", "worse": "red", "alike": "yellow"}
 
@@ -29,6 +29,11 @@ class SequentialRow:
     found: SequentialVerdict
     done: int
     """Episodes that both runs have, whether or not they were looked at."""
+
+    @property
+    def decided(self) -> bool:
+        """Whether there is a verdict."""
+        return self.found.verdict != "undecided"
 
 
 @dataclass(frozen=True)
@@ -45,8 +50,8 @@ class SequentialBoard:
 
     @property
     def saved(self) -> float:
-        """Share of the models' episodes that no verdict needed, in [0, 1]."""
-        needed = sum(row.found.episodes for row in self.rows)
+        """Share of the models' episodes that no verdict needed, in [0, 1]; a model without a verdict needs all."""
+        needed = sum(row.found.episodes if row.decided else self.episodes for row in self.rows)
         return 1.0 - needed / max(1, self.episodes * len(self.rows))
 
 
@@ -103,26 +108,64 @@ def boards_dict(boards: Sequence[SequentialBoard]) -> dict[str, Any]:
     return {"tasks": [{**asdict(board), "saved": board.saved} for board in boards]}
 
 
+HEADINGS = ("model", "verdict", "after", "SR difference %")
+
+
 def boards_rich(boards: Sequence[SequentialBoard]) -> RenderableType:
     """Tables for a terminal."""
     parts: list[RenderableType] = []
     for board in boards:
-        title = f"{board.task}: {board.episodes} episodes, against {board.baseline}, scene after scene"
         table = Table(box=box.SIMPLE_HEAD)
-        for heading in ("model", "verdict", "after", "SR difference %"):
+        for heading in HEADINGS:
             table.add_column(heading, justify="left" if heading in ("model", "verdict") else "right")
         for row in board.rows:
-            f = row.found
-            table.add_row(
-                Text(printable(row.model), style="bold"),
-                Text(f.verdict, style=_STYLE.get(f.verdict, "")),
-                f"{f.episodes} of {board.episodes}",
-                f"{100 * f.difference:+.1f} ({100 * f.low:+.0f}, {100 * f.high:+.0f})",
-            )
-        note = (
-            "Bets on paired differences: one may look for a verdict after every scene, and those of this table hold together "
-            f"at {100 * board.confidence:g} %. Intervals are as of the verdict. {100 * board.saved:.0f} % of the models' "
-            "episodes were not needed."
-        )
-        parts += [Text(printable(title), style="bold"), table, Text(note, style="dim"), Text()]
+            model, verdict, after, difference = _cells(board, row)
+            style = _STYLE.get(row.found.verdict, "")
+            table.add_row(Text(printable(model), style="bold"), Text(verdict, style=style), after, difference)
+        notes = [Text(n, style="dim") for n in _notes(board)]
+        parts += [Text(printable(_title(board)), style="bold"), table, *notes, Text()]
     return Group(*parts)
+
+
+def boards_markdown(boards: Sequence[SequentialBoard]) -> str:
+    """One section for each task."""
+    sections = []
+    for board in boards:
+        lines = [
+            f"### {escape(_title(board))}",
+            "",
+            "| " + " | ".join(HEADINGS) + " |",
+            "|---|---|---:|---:|",
+            *("| " + " | ".join(escape(c) for c in _cells(board, row)) + " |" for row in board.rows),
+            "",
+            *(f"- {n}" for n in _notes(board)),
+        ]
+        sections.append("\n".join(lines))
+    return "\n\n".join(sections) + "\n"
+
+
+def _title(board: SequentialBoard) -> str:
+    return f"{board.task}: {board.episodes} episodes, against {board.baseline}, scene after scene"
+
+
+def _cells(board: SequentialBoard, row: SequentialRow) -> tuple[str, str, str, str]:
+    f = row.found
+    difference = f"{100 * f.difference:+.1f} ({100 * f.low:+.0f}, {100 * f.high:+.0f})" if f.episodes else "–"
+    return row.model, f.verdict, f"{f.episodes} of {board.episodes}", difference
+
+
+def _notes(board: SequentialBoard) -> list[str]:
+    note = (
+        "Bets on paired differences: one may look for a verdict after every scene, and those of this table hold together "
+        f"at {100 * board.confidence:g} %. Intervals are as of the verdict."
+    )
+    if any(row.decided for row in board.rows):
+        note += f" {100 * board.saved:.0f} % of the models' episodes were not needed."
+    notes = [note]
+    for row in board.rows:
+        if not row.decided and (unused := row.done - row.found.episodes):
+            notes.append(
+                f"{printable(row.model)}: {unused} more episodes are done, but scenes count in an order drawn beforehand, up to the first "
+                "that is unfinished."
+            )
+    return notes

@@ -27,7 +27,12 @@ Score = list[Any]
 def score_case(case: Case, answer: Answer, metrics: Sequence[Metric]) -> dict[str, Score]:
     """Metric -> score. MissingExtraError when a metric needs what is not installed: that is no fault of what is measured."""
     if answer.frames is None:
-        return {m.name: _without(m, case.truth.knows, answer.status, answer.reason) for m in metrics}
+        about = {m.name: (answer.status, answer.reason) for m in metrics}
+        if answer.twin_status == "unfit":  # whatever became of the plan
+            about |= {
+                m.name: ("unfit", "there is no answer to doing nothing") for m in metrics if "twin" in m.needs
+            }
+        return {m.name: _without(m, case.truth.knows, *about[m.name]) for m in metrics}
     clip, found = case.clip(answer.frames, answer.twin), {}
     for metric in metrics:
         if metric.applies(clip):

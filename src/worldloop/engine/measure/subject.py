@@ -168,7 +168,9 @@ def _query(case: Case, plan: Plan) -> Query:
 
 def _answer(plan: Imagined | Exception, twin: Imagined | Exception | None) -> Answer:
     if isinstance(plan, Exception):
-        return Answer(_blamed(plan), reason=said(plan))
+        # A model that cannot be asked to do nothing is unfit for what compares with it, also where it fails otherwise.
+        unaskable = "unfit" if isinstance(twin, UnaskableError) else ""
+        return Answer(_blamed(plan), reason=said(plan), twin_status=unaskable)
     frames, seconds = np.stack([f.rgb for f in plan.frames]), plan.seconds
     if isinstance(twin, Imagined):
         still = np.stack([f.rgb for f in twin.frames])

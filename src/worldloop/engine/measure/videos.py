@@ -22,6 +22,8 @@ from worldloop.models import mp4
 
 SUFFIXES = (".mp4", ".npy")
 """Of files; a folder of .png has none."""
+OTHERS = (".webm", ".avi", ".mov", ".mkv", ".m4v", ".gif", ".webp", ".npz")
+"""Suffixes of videos that are not read."""
 TWIN = ".twin"
 """Stands after the case's id in the name of the video of doing nothing."""
 LONGEST = 4096
@@ -49,6 +51,13 @@ class VideoFolder:
         ids = {c.id for c in cases}
         self.unknown = sorted(n for n in self.found if n not in ids and n.removesuffix(TWIN) not in ids)
         """Names of files that belong to no case."""
+        read, named = set(self.found.values()), ids | {i + TWIN for i in ids}
+        self.unread = sorted(
+            p.name
+            for p in self.folder.iterdir()
+            if p not in read and (p.suffix.lower() in OTHERS or (p.name if p.is_dir() else p.stem) in named)
+        )
+        """Names of videos of other kinds, and of what is called after a case and is no video."""
         self.twins = any(i + TWIN in self.found for i in ids)
         """Whether doing nothing was filmed for any case. If so, a missing twin is a failure as any missing video is."""
         if not ids & set(self.found):
@@ -84,11 +93,15 @@ class VideoFolder:
 
     def _one(self, case: Case, twins: bool) -> Answer:
         name, shape = case.spec.id, case.truth.frames.shape
-        if name not in self.found:
-            return Answer("failed", reason=f"there is no video {name}.mp4, .npy or folder of .png")
-        frames, reason = self._read(name, shape)
-        if frames is None or not twins or case.twin is None:
-            return Answer("failed" if frames is None else "asked", frames, reason=reason)
+        twins = twins and case.twin is not None
+        if name in self.found:
+            frames, reason = self._read(name, shape)
+        else:
+            frames, reason = None, f"there is no video {name}.mp4, .npy or folder of .png"
+        if frames is None:
+            return Answer("failed", reason=reason, twin_status="unfit" if twins and not self.twins else "")
+        if not twins:
+            return Answer("asked", frames, reason=reason)
         if name + TWIN in self.found:
             twin, reason = self._read(name + TWIN, shape)
             return Answer("asked", frames, twin, reason, twin_status="failed" if twin is None else "asked")
@@ -152,7 +165,7 @@ def list_videos(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         pictures = path.is_dir() and any(path.glob("*.png"))
-        if not pictures and not (path.is_file() and path.suffix in SUFFIXES):
+        if not pictures and not (path.is_file() and path.suffix.lower() in SUFFIXES):
             continue
         name = path.name if pictures else path.stem
         if name in found:
@@ -171,7 +184,7 @@ def read_video(path: Path) -> np.ndarray:
     try:
         if path.is_dir():
             return _pictures(in_order(list(path.glob("*.png"))))
-        if path.suffix == ".npy":
+        if path.suffix.lower() == ".npy":
             return _array(path)
         data = path.read_bytes()
     except OSError as error:
@@ -220,9 +233,18 @@ def fitted(
             "picture, else leave out the frame too many"
         )
     if not resample:
+        size, others = (
+            f"{frames.shape[1]} x {frames.shape[2]}",
+            " beside the start picture" if has_start else "",
+        )
+        if has_start and len(frames) + 1 == length:
+            advice = "leave out --has-start if videos begin with the frame after the first action"
+        else:
+            advice = "give --resample" + (
+                "" if has_start else ", and --has-start if videos begin with the start picture"
+            )
         raise InputError(
-            f"it has {len(frames)} frames of {frames.shape[1]} x {frames.shape[2]}, not {length} of {height} x {width}; give "
-            "--resample, and --has-start if videos begin with the start picture"
+            f"it has {len(frames)} frames of {size}{others}, not {length} of {height} x {width}; {advice}"
         )
     ratio, wanted = frames.shape[2] / frames.shape[1], width / height
     if abs(ratio / wanted - 1) > STRETCH:

@@ -62,7 +62,7 @@ def read_scores(folder: str | Path) -> Scores:
         return Scores(folder, header, tuple(rows_of(header, read_entries(folder, header)[0])))
     path = folder / SCORES_TABLE
     try:
-        rows = tuple(ScoreRow(**row) for row in read_table(ScoreRow, path).to_pylist())  # type: ignore[type-var]
+        rows = tuple(ScoreRow(**row) for row in read_table(ScoreRow, path, SCORES_HEADER).to_pylist())  # type: ignore[type-var]
         known = {c["id"] for c in header.cases} | {s.id for s in header.sets()}
         if strange := {r.case for r in rows} - known:
             raise InputError(f"it has rows of an unknown case, {min(strange)!r}")
@@ -71,7 +71,10 @@ def read_scores(folder: str | Path) -> Scores:
     except InputError as error:
         if isinstance(error, RunFolderError):
             raise
-        raise RunFolderError(f"{path} is damaged ({error}); delete the folder and measure again") from None
+        raise RunFolderError(
+            f"{path} is damaged ({error}); restore it, or set the status in {SCORES_HEADER} to running and give the same command "
+            "again: the table is rebuilt from the journal"
+        ) from None
     return Scores(folder, header, rows)
 
 

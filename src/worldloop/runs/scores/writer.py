@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,15 +32,23 @@ from worldloop.runs.scores.reader import (
 from worldloop.runs.scores.schema import CaseEntry, ScoreHeader, SetId, members_key
 from worldloop.runs.tables import write_table
 
+log = logging.getLogger(__name__)
+
 
 class ScoreWriter:
     """The only writer of a folder of scores. Use as a context manager; leaving it does not finish the table."""
 
     def __init__(
-        self, folder: Path, header: ScoreHeader, lock: FolderLock, entries: dict[str, CaseEntry], size: int
+        self,
+        folder: Path,
+        header: ScoreHeader,
+        lock: FolderLock,
+        entries: dict[str, CaseEntry],
+        size: int,
+        asked: Collection[str],
     ) -> None:
-        """Use `ScoreWriter.open`."""
-        self.folder, self.header, self.entries = folder, header, entries
+        """Use `ScoreWriter.open`. asked: names of the metrics that are measured now; the header may have others."""
+        self.folder, self.header, self.entries, self._asked = folder, header, entries, asked
         self.frames = FrameStore(folder / FRAMES)
         self._lock, self._journal = lock, LineFile(folder / SCORES_JOURNAL, size)
         self._begun = time.monotonic()
@@ -54,8 +64,8 @@ class ScoreWriter:
     ) -> ScoreWriter:
         """Create the folder, or go on where it stopped.
 
-        The model and the list of cases must equal those in the folder; the metrics need not. With `retry_failed`, cases in
-        which something failed are forgotten, and so done again. So are, always, cases whose answer came from other files than
+        The model and the list of cases must equal those in the folder; the metrics need not: others that are there stay, as long
+        as every case has them. With `retry_failed`, cases in which something failed are forgotten, and so done again. So are, always, cases whose answer came from other files than
         those of `sources` (case -> hash), and sets of which a case has changed. RunFolderError when the folder holds something else, is being
         written by another process, or is damaged.
         """
@@ -77,7 +87,7 @@ class ScoreWriter:
             if SCORES_HEADER not in held:
                 header = replace(header, status="running", started=now(), finished="")
                 _save(folder, header)
-                return cls(folder, header, lock, {}, 0)
+                return cls(folder, header, lock, {}, 0, [m["name"] for m in header.metrics])
             return cls._resume(folder, header, lock, retry_failed, sources or {})
         except BaseException:
             lock.release()
@@ -106,7 +116,8 @@ class ScoreWriter:
             # It stays one: the models beside it are compared with it, whatever it is measured for next.
             old = replace(old, baseline=True)
             _save(folder, old)
-        same = canonical(list(old.metrics)) == canonical(list(header.metrics))
+        metrics = _with_others(old.metrics, header.metrics)
+        same = canonical(list(old.metrics)) == canonical(list(metrics))
         if old.status != "complete" or not same or len(kept) < len(entries):
             note = {
                 "at": now(),
@@ -118,14 +129,14 @@ class ScoreWriter:
             # Readers trust the table unless the status is `running`: it must change before the journal does.
             old = replace(
                 old,
-                metrics=header.metrics,
-                suite=header.suite,
+                metrics=metrics,
+                suite=header.suite if len(metrics) == len(header.metrics) else old.suite,
                 status="running",
                 finished="",
                 resumed=resumed,
             )
             _save(folder, old)
-        return cls(folder, old, lock, kept, size)
+        return cls(folder, old, lock, kept, size, [m["name"] for m in header.metrics])
 
     def write(self, entry: CaseEntry) -> None:
         """Append one case or set to the journal; it is on disk when this returns."""
@@ -139,12 +150,22 @@ class ScoreWriter:
     def finish(self) -> ScoreHeader:
         """Write the table, then the status: `complete` when every case and metric has a row, else `incomplete`."""
         if self.header.status == "running":
+            self._drop_unfinished()
             rows = rows_of(self.header, self.entries)
             write_table(table_of(rows), self.folder / SCORES_TABLE)
             status = "complete" if len(rows) == rows_wanted(self.header) else "incomplete"
             self.header = replace(self.header, status=status, finished=now(), seconds=self._seconds())
             _save(self.folder, self.header)
         return self.header
+
+    def _drop_unfinished(self) -> None:
+        """Leave out metrics that were not measured now and that some case lacks."""
+        whole = [
+            m for m in self.header.metrics if m["name"] in self._asked or _whole(self.header, m, self.entries)
+        ]
+        if lacking := [m["name"] for m in self.header.metrics if m not in whole]:
+            log.warning("%s: not measured for all cases, and left out: %s", self.folder, ", ".join(lacking))
+            self.header = replace(self.header, metrics=tuple(whole))
 
     def close(self) -> None:
         """Release the folder; safe to call twice."""
@@ -167,6 +188,21 @@ class ScoreWriter:
 
 def _save(folder: Path, header: ScoreHeader) -> None:
     replace_text(folder / SCORES_HEADER, json.dumps(header.to_dict(), indent=2) + "\n")
+
+
+def _with_others(old: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
+    """The new metrics and those of the old ones that are not among them, in the order of the old ones where there are such."""
+    now_asked = {m["name"]: m for m in new}
+    names = [m["name"] for m in old]
+    if set(names) <= set(now_asked):
+        return tuple(new)
+    return (*(now_asked.get(m["name"], m) for m in old), *(m for m in new if m["name"] not in names))
+
+
+def _whole(header: ScoreHeader, metric: dict[str, Any], entries: Mapping[str, CaseEntry]) -> bool:
+    """Whether every case, or set, has a score of a metric."""
+    one = replace(header, metrics=(metric,))
+    return len(rows_of(one, entries)) == rows_wanted(one)
 
 
 def _still_true(

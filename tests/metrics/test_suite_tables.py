@@ -75,9 +75,10 @@ def test_failures_count_as_worst_and_coverage_is_told(scores):
     assert table.cell(line(table, "toy-deep"), "dim").coverage == "0/0"
     assert table.cell(error, "oracle").mean.value == 0
     notes = " ".join(table.notes)
-    of = "(toy-error, toy-change, toy-effect)"
-    assert f"moody: 2 cases failed {of}: it dislikes the right" in notes
-    assert f"moody: 4 cases cannot be asked {of}: it was never shown this" in notes
+    assert "moody: 2 cases failed (toy-error, toy-change): it dislikes the right" in notes
+    assert (
+        "moody: 6 cases cannot be asked (toy-error, toy-change, toy-effect): it was never shown this" in notes
+    )
     assert "Do not apply to any of these cases: toy-deep." in notes
     assert table.cell(error, "dim").differences["oracle"].value > 0
     assert error.verdict(table.cell(error, "dim"), "oracle") == "worse"

@@ -75,7 +75,7 @@ def test_every_correlation_is_printed_and_those_beyond_0_are_bold():
         {"task": "manipulation", "metric": "psnr", "pearson": [0.1, -0.6, 0.8]},
         {"task": "image-goal", "metric": "ate", "pearson": [None, None, None]},
     ]
-    table = _correlations(rows)
+    table = _correlations(rows, ["image-goal", "manipulation"])
     console = Console(width=120, force_terminal=True, color_system="standard")
     with console.capture() as kept:
         console.print(table)

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from worldloop.cli.console import episode_numbers, errors, names, out, print_json, progress
 from worldloop.core import InputError
+from worldloop.view.wide import Wide
 
 if TYPE_CHECKING:
     from worldloop.studies import Adaptation, Evaluation, Ready, StudyResult
@@ -249,22 +250,13 @@ def _numbers(option: str, text: str) -> tuple[int, ...]:
 
 def _print(result: StudyResult, folder: Path) -> None:
     from worldloop.studies.result import JSON_NAME, PLOT_NAME
-    from worldloop.studies.verdicts import shown
 
-    table = Table(title=f"{result.study}: {result.claim}", title_justify="left")
-    table.add_column(result.axis)
-    for measure in result.measures:
-        table.add_column(measure, justify="right")
-    for arm in result.arms:
-        cells = [shown(m, arm.estimates[m]) if m in arm.estimates else "" for m in result.measures]
-        table.add_row(f"{arm.label} {arm.series}".strip(), *cells)
-    for name, label in dict.fromkeys((r.name, r.label) for r in result.references):
-        found = {r.measure: r.estimate for r in result.references if (r.name, r.label) == (name, label)}
-        cells = [shown(m, found[m]) if m in found else "" for m in result.measures]
-        table.add_row(f"{label} {name}".strip(), *cells, style="dim")
-    out.print(table)
+    out.print(
+        Wide(lambda which: _measures(result, [result.measures[i] for i in which]), len(result.measures))
+    )
     if rows := result.asked.get("correlations"):
-        out.print(_correlations(rows))
+        tasks = list(dict.fromkeys(r["task"] for r in rows))
+        out.print(Wide(lambda which: _correlations(rows, [tasks[i] for i in which]), len(tasks)))
     for finding in result.findings:
         mark = "" if finding.deciding else " (does not decide)"
         _say(out, f"- {finding.sentence}{mark}")
@@ -274,9 +266,26 @@ def _print(result: StudyResult, folder: Path) -> None:
     _say(out, f"{folder / JSON_NAME}, {folder / PLOT_NAME}")
 
 
-def _correlations(rows: list[dict[str, Any]]) -> Table:
-    """Every metric by every task, as far as it was measured."""
-    tasks = list(dict.fromkeys(r["task"] for r in rows))
+def _measures(result: StudyResult, measures: Sequence[str]) -> Table:
+    """Every arm, and what it is compared with, by some of the measures."""
+    from worldloop.studies.verdicts import shown
+
+    table = Table(title=f"{result.study}: {result.claim}", title_justify="left")
+    table.add_column(result.axis)
+    for measure in measures:
+        table.add_column(measure, justify="right")
+    for arm in result.arms:
+        cells = [shown(m, arm.estimates[m]) if m in arm.estimates else "" for m in measures]
+        table.add_row(f"{arm.label} {arm.series}".strip(), *cells)
+    for name, label in dict.fromkeys((r.name, r.label) for r in result.references):
+        found = {r.measure: r.estimate for r in result.references if (r.name, r.label) == (name, label)}
+        cells = [shown(m, found[m]) if m in found else "" for m in measures]
+        table.add_row(f"{label} {name}".strip(), *cells, style="dim")
+    return table
+
+
+def _correlations(rows: list[dict[str, Any]], tasks: Sequence[str]) -> Table:
+    """Every metric by some of the tasks, as far as it was measured."""
     found = {(r["metric"], r["task"]): r["pearson"] for r in rows}
     table = Table(title="Pearson's r of each metric, better upwards, with success", title_justify="left")
     table.add_column("metric")

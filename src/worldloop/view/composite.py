@@ -23,6 +23,7 @@ from worldloop.stats import Stability, normalise, under_scenes, under_weights
 from worldloop.view.leaderboard_table import printable
 from worldloop.view.metric_table import label, values
 from worldloop.view.metric_text import NONE, number
+from worldloop.view.wide import Wide
 
 SPREAD = 0.2
 """By which share each weight is varied."""
@@ -94,23 +95,26 @@ class Composite:
             lines.append(f"Without a value in these cases, and not counted: {', '.join(self.silent)}.")
         return lines
 
-    def to_rich(self) -> Table:
+    def to_rich(self) -> Wide:
         """The scores and the raw vector; what is under the table is in `notes`."""
+        return Wide(lambda which: self._table([self.rows[i] for i in which]), len(self.rows))
+
+    def _table(self, rows: Sequence[CompositeRow]) -> Table:
         table = Table(title="Composite ewm", title_justify="left", box=box.SIMPLE_HEAD)
         table.add_column("metric")
-        for row in self.rows:
+        for row in rows:
             table.add_column(Text(printable(row.model)), justify="right")
 
         def scores(name: str, found: Sequence[float | None]) -> None:
             shown = [NONE if s is None else f"{s:.1f}" for s in found]
             table.add_row(Text(name, style="bold"), *(Text(s, style="bold") for s in shown))
 
-        scores("score", [r.score for r in self.rows])
-        for kind, metrics in self.rows[0].raw.items():
-            scores(kind, [r.kinds[kind] for r in self.rows])
+        scores("score", [r.score for r in rows])
+        for kind, metrics in rows[0].raw.items():
+            scores(kind, [r.kinds[kind] for r in rows])
             for name in metrics:
                 cells = []
-                for row in self.rows:
+                for row in rows:
                     raw, scaled = row.raw[kind][name], row.normalised[kind][name]
                     cells.append(NONE if raw is None or scaled is None else f"{number(raw)} ({scaled:.2f})")
                 table.add_row(Text(f"  {printable(name)}"), *cells)

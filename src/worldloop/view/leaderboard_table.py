@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -11,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from worldloop.stats import Estimate, PairedDifference
+from worldloop.view.wide import Wide
 
 VERDICTS = ("better", "worse", "no difference shown", "baseline", "incomplete", "not compared")
 _STYLE = {"better": "green", "worse": "red", "incomplete": "yellow", "baseline": "dim", "not compared": "dim"}
@@ -107,7 +109,7 @@ class Leaderboard:
         return "\n\n".join(_markdown(board) for board in self.tasks) + "\n"
 
     def to_rich(self) -> RenderableType:
-        """Tables for a terminal of 120 columns; intervals stand below their values."""
+        """Tables for a terminal; intervals stand below their values."""
         parts: list[RenderableType] = []
         for board in self.tasks:
             notes = [Text(printable(line), style="dim") for line in _footnotes(board)]
@@ -206,22 +208,31 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text)
 
 
-def _rich(board: TaskBoard) -> Table:
-    table = Table(
-        title=Text(printable(board.title), style="bold"),
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1),
-    )
-    table.add_column("model", overflow="fold", min_width=10)
+def _rich(board: TaskBoard) -> Wide:
     columns = table_columns(board)
-    for heading, _ in columns:
-        table.add_column(Text(heading), justify="right", no_wrap=True)
-    table.add_column("verdict", max_width=13)
-    for i, row in enumerate(board.rows):
-        first = Text(printable(row.label), style="bold")
-        first.append(board.marks(row).translate(_SUPERSCRIPT))
-        first.append(f"\n{outcomes(row)}", style="dim")
-        cells = [Text(c[i][0] + "\n").append(c[i][1], style="dim") for _, c in columns]
-        table.add_row(first, *cells, Text(row.verdict, style=_STYLE.get(row.verdict, "")))
-    return table
+
+    def build(which: Sequence[int]) -> Table:
+        table = Table(
+            title=Text(printable(board.title), style="bold"),
+            title_justify="left",
+            box=box.SIMPLE_HEAD,
+            padding=(0, 1),
+        )
+        table.add_column("model", overflow="fold", max_width=24)
+        some = [columns[i] for i in which if i < len(columns)]
+        for heading, _ in some:
+            table.add_column(Text(heading), justify="right", no_wrap=True)
+        with_verdict = len(columns) in which
+        if with_verdict:
+            table.add_column("verdict", max_width=13)
+        for i, row in enumerate(board.rows):
+            first = Text(printable(row.label), style="bold")
+            first.append(board.marks(row).translate(_SUPERSCRIPT))
+            first.append(f"\n{outcomes(row)}", style="dim")
+            cells = [Text(c[i][0] + "\n").append(c[i][1], style="dim") for _, c in some]
+            if with_verdict:
+                cells.append(Text(row.verdict, style=_STYLE.get(row.verdict, "")))
+            table.add_row(first, *cells)
+        return table
+
+    return Wide(build, len(columns) + 1)

@@ -27,7 +27,10 @@ class Wide:
             last = first + 1
             while last < self.count and self._width(console, options, first, last + 1) <= options.max_width:
                 last += 1
-            yield self.build(range(first, last))
+            table = self.build(range(first, last))
+            if first:
+                table.title = None
+            yield table
             first = last
 
     def _width(self, console: Console, options: ConsoleOptions, first: int, last: int) -> int:

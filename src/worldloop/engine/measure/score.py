@@ -29,9 +29,7 @@ def score_case(case: Case, answer: Answer, metrics: Sequence[Metric]) -> dict[st
     if answer.frames is None:
         about = {m.name: (answer.status, answer.reason) for m in metrics}
         if answer.twin_status == "unfit":  # whatever became of the plan
-            about |= {
-                m.name: ("unfit", "there is no answer to doing nothing") for m in metrics if "twin" in m.needs
-            }
+            about |= {m.name: ("unfit", answer.twin_reason) for m in metrics if "twin" in m.needs}
         return {m.name: _without(m, case.truth.knows, *about[m.name]) for m in metrics}
     clip, found = case.clip(answer.frames, answer.twin), {}
     for metric in metrics:

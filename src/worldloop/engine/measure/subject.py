@@ -43,6 +43,8 @@ class Answer:
     """Model time."""
     twin_status: str = ""
     """What became of doing nothing, as `status`; empty where the case has no such plan or it was not asked for."""
+    twin_reason: str = ""
+    """Why there is no twin, where `reason` says why there are no frames."""
 
 
 class Subject(Protocol):
@@ -169,8 +171,9 @@ def _query(case: Case, plan: Plan) -> Query:
 def _answer(plan: Imagined | Exception, twin: Imagined | Exception | None) -> Answer:
     if isinstance(plan, Exception):
         # A model that cannot be asked to do nothing is unfit for what compares with it, also where it fails otherwise.
-        unaskable = "unfit" if isinstance(twin, UnaskableError) else ""
-        return Answer(_blamed(plan), reason=said(plan), twin_status=unaskable)
+        if isinstance(twin, UnaskableError):
+            return Answer(_blamed(plan), reason=said(plan), twin_status="unfit", twin_reason=said(twin))
+        return Answer(_blamed(plan), reason=said(plan))
     frames, seconds = np.stack([f.rgb for f in plan.frames]), plan.seconds
     if isinstance(twin, Imagined):
         still = np.stack([f.rgb for f in twin.frames])

@@ -98,8 +98,15 @@ class VideoFolder:
             frames, reason = self._read(name, shape)
         else:
             frames, reason = None, f"there is no video {name}.mp4, .npy or folder of .png"
+        still = "no video of this folder shows doing nothing (CASE.twin.mp4)"
         if frames is None:
-            return Answer("failed", reason=reason, twin_status="unfit" if twins and not self.twins else "")
+            unfit = twins and not self.twins
+            return Answer(
+                "failed",
+                reason=reason,
+                twin_status="unfit" if unfit else "",
+                twin_reason=still if unfit else "",
+            )
         if not twins:
             return Answer("asked", frames, reason=reason)
         if name + TWIN in self.found:
@@ -108,8 +115,7 @@ class VideoFolder:
         if self.twins:
             reason = f"there is no video {name}{TWIN} of doing nothing"
             return Answer("asked", frames, reason=reason, twin_status="failed")
-        reason = "no video of this folder shows doing nothing (CASE.twin.mp4)"
-        return Answer("asked", frames, reason=reason, twin_status="unfit")
+        return Answer("asked", frames, reason=still, twin_status="unfit")
 
     def _read(self, name: str, shape: tuple[int, ...] | None = None) -> tuple[np.ndarray | None, str]:
         """The frames of a video, brought to a shape if there is one; or None, and why there are none."""

@@ -145,6 +145,14 @@ def test_only_what_is_new_is_computed(tmp_path):
     assert {r.metric for r in newer.rows} == {ERROR.name, CHANGE.name, EFFECT.name} and newer.complete
 
 
+def test_what_fails_or_is_unfit_again_keeps_its_other_scores(tmp_path):
+    measured(tmp_path / "parts", Moody(), [ERROR, EFFECT])
+    parts = measured(tmp_path / "parts", Moody(), [CHANGE])
+    assert parts.complete and {r.metric for r in parts.rows} == {ERROR.name, EFFECT.name, CHANGE.name}
+    whole = measured(tmp_path / "whole", Moody(), [ERROR, EFFECT, CHANGE])
+    assert parts.digest() == whole.digest()
+
+
 def test_metrics_that_not_every_case_has_are_left_out(tmp_path, caplog):
     def stop(clip):
         raise KeyboardInterrupt

@@ -281,3 +281,21 @@ def test_what_a_reader_should_beware_of(tmp_path: Path) -> None:
     notes = "\n".join(leaderboard(tmp_path).tasks[0].footnotes)
     assert "different versions of torch (2.6, 2.7)" in notes and "different source revisions" in notes
     assert "1 episodes of video that had not finished were run again" in notes
+
+
+@pytest.mark.parametrize(
+    ("scenes", "words"),
+    [
+        (1, "with one scene, only differences have one, too"),
+        (3, "Student's t over 3 scenes, too few to resample"),
+        (8, "cluster bootstrap over 8 scenes"),
+    ],
+)
+def test_the_footnote_says_how_the_intervals_were_made(scenes: int, words: str, tmp_path: Path) -> None:
+    make(tmp_path, "none", [False] * EACH * scenes)
+    make(tmp_path, "oracle", [i % EACH > i // EACH % 2 for i in range(EACH * scenes)])
+    (board,) = leaderboard([tmp_path]).tasks
+    assert words in board.footnotes[0]
+    (oracle,) = [r for r in board.rows if r.model == "oracle"]
+    assert oracle.difference.defined and (oracle.spl.defined or scenes == 1)
+    assert ("It has no interval" in " ".join(board.footnotes)) == (scenes == 3)

@@ -39,12 +39,12 @@ def mean_interval(
     confidence: float = 0.95,
     resamples: int = RESAMPLES,
     seed: int = 0,
-    within: tuple[float, float] = (-math.inf, math.inf),
+    within: tuple[float | None, float | None] = (None, None),
 ) -> Estimate:
     """Mean over episodes with a cluster-bootstrap interval.
 
     `values` [n] are finite numbers, `clusters` [n] the scene of each (None: episodes are independent); `within` is
-    the range that values can have. The interval is undefined (None, with a note) when there are fewer than two
+    the range that values can have, None for no end. The interval is undefined (None, with a note) when there are fewer than two
     scenes or when all scenes agree exactly: no spread is then seen, which is not the same as certainty.
 
     The interval is the percentile interval widened for few clusters (Hesterberg 2015, "What teachers should
@@ -180,10 +180,12 @@ def _bounds(
     return low, high, METHOD, ""
 
 
-def _clipped(found: _E, least: float, most: float) -> _E:
+def _clipped(found: _E, least: float | None, most: float | None) -> _E:
     if found.low is None or found.high is None:
         return found
-    return replace(found, low=max(found.low, least), high=min(found.high, most))
+    low = found.low if least is None else max(found.low, least)
+    high = found.high if most is None else min(found.high, most)
+    return replace(found, low=low, high=high)
 
 
 def _newcombe(x: np.ndarray, y: np.ndarray, trials: int, confidence: float) -> tuple[float, float]:

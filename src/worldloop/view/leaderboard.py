@@ -33,7 +33,7 @@ def leaderboard(
 
     `runs` are runs, run folders or folders of runs. Within a task they may differ in their model alone and
     must have the same list of episodes. A model is called better (or worse) when its Holm-adjusted exact
-    McNemar p is at most 1 - confidence and the cluster-bootstrap interval of its difference to `baseline`
+    McNemar p is at most 1 - confidence and the interval of its difference to `baseline`
     excludes 0. Episodes that did not finish are failures. Unfinished runs are shown without a success rate
     and take no part in the comparison.
 
@@ -202,7 +202,7 @@ def _row(c: _Contender, label: str, shown: dict[str, bool], confidence: float) -
     successes = int(c.success.sum())
     done = run.complete
 
-    def mean(values: np.ndarray, low: float = -np.inf, high: float = np.inf) -> Estimate | None:
+    def mean(values: np.ndarray, low: float | None = None, high: float | None = None) -> Estimate | None:
         return mean_interval(values, c.scenes, confidence, within=(low, high)) if done else None
 
     spl = c.metric("spl")

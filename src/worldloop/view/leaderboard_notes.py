@@ -21,10 +21,17 @@ def footnotes(
     """Lines to print below the table of one task."""
     level, alpha = f"{confidence * 100:g} %", f"{1 - confidence:.3g}"
     tested = sum(r.p_holm is not None for r in rows)
-    way = f"cluster bootstrap over {scenes} scenes"
-    if scenes < fewest_clusters(confidence):
-        way = f"Student's t over {scenes} scene{'s' if scenes > 1 else ''}, too few to resample"
-    notes = [f"SR with Wilson's {level} interval, taking episodes as independent; other intervals by {way}."]
+    few, way = (
+        scenes < fewest_clusters(confidence),
+        f"other intervals by cluster bootstrap over {scenes} scenes",
+    )
+    if few:
+        way = f"other intervals by Student's t over {scenes} scenes, too few to resample"
+    if scenes == 1:
+        way = (
+            "with one scene, only differences have one, too: Newcombe's, which takes the scene as one episode"
+        )
+    notes = [f"SR with Wilson's {level} interval, taking episodes as independent; {way}."]
     if tested:
         notes.append(
             f"p: exact McNemar test against {baseline} on the same episodes, Holm-adjusted over {tested} "
@@ -34,10 +41,8 @@ def footnotes(
     if any(r.utility and r.utility.value is not None for r in rows):
         notes.append(
             f"utility: (SR - SR of {baseline}) / (SR of {ceiling} - SR of {baseline}); 0 for {baseline} and 1 for "
-            f"{ceiling} by definition."
+            f"{ceiling} by definition." + (" It has no interval: too few scenes to resample." if few else "")
         )
-    if any(r.utility and r.utility.value is not None and "fewer than" in r.utility.note for r in rows):
-        notes.append("utility has no interval: too few scenes to resample.")
     reasons = {r.utility.note for r in rows if r.utility and r.utility.value is None}
     notes += [f"utility {reason}." for reason in sorted(reasons)]
     for name in (baseline, ceiling):

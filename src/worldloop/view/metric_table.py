@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -196,11 +195,8 @@ def _cell(
             differences[name] = d if info.over == "clip" else _bare(d)
     mean = None
     if found:
-        within = (
-            -math.inf if info.low is None else info.low,
-            math.inf if info.high is None else info.high,
-        )
-        mean = mean_interval(list(found.values()), [scenes[c] for c in found], confidence, within=within)
+        ours, ends = list(found.values()), (info.low, info.high)
+        mean = mean_interval(ours, [scenes[c] for c in found], confidence, within=ends)
     return MetricCell(
         mean=mean if mean is None or info.over == "clip" else _bare(mean),
         scored=counts["scored"],
@@ -229,10 +225,8 @@ def _notes(scores: Sequence[Scores], labels: Sequence[str], lines: Sequence[Metr
         "nothing to score, is in no mean and lowers the coverage.",
     ]
     cells = [cell for line in lines for cell in line.cells if cell is not None]
-    shown = [
-        e for cell in cells for e in (cell.mean, *cell.differences.values()) if e is not None and e.defined
-    ]
-    if few := [e for e in shown if e.method == STUDENT]:
+    shown = [e for cell in cells for e in (cell.mean, *cell.differences.values())]
+    if few := [e for e in shown if e is not None and e.defined and e.method == STUDENT]:
         notes.append(
             f"With fewer than {fewest_clusters(few[0].confidence)} scenes, too few to resample, intervals are Student's t over scenes."
         )

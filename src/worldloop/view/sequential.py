@@ -122,7 +122,7 @@ def boards_rich(boards: Sequence[SequentialBoard]) -> RenderableType:
             model, verdict, after, difference = _cells(board, row)
             style = _STYLE.get(row.found.verdict, "")
             table.add_row(Text(printable(model), style="bold"), Text(verdict, style=style), after, difference)
-        notes = [Text(n, style="dim") for n in _notes(board)]
+        notes = [Text(printable(n), style="dim") for n in _notes(board)]
         parts += [Text(printable(_title(board)), style="bold"), table, *notes, Text()]
     return Group(*parts)
 
@@ -138,7 +138,7 @@ def boards_markdown(boards: Sequence[SequentialBoard]) -> str:
             "|---|---|---:|---:|",
             *("| " + " | ".join(escape(c) for c in _cells(board, row)) + " |" for row in board.rows),
             "",
-            *(f"- {n}" for n in _notes(board)),
+            *(f"- {escape(n)}" for n in _notes(board)),
         ]
         sections.append("\n".join(lines))
     return "\n\n".join(sections) + "\n"
@@ -165,7 +165,7 @@ def _notes(board: SequentialBoard) -> list[str]:
     for row in board.rows:
         if not row.decided and (unused := row.done - row.found.episodes):
             notes.append(
-                f"{printable(row.model)}: {unused} more episodes are done, but scenes count in an order drawn beforehand, up to the first "
+                f"{row.model}: {unused} more episodes are done, but scenes count in an order drawn beforehand, up to the first "
                 "that is unfinished."
             )
     return notes

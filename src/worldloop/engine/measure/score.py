@@ -27,10 +27,12 @@ Score = list[Any]
 def score_case(case: Case, answer: Answer, metrics: Sequence[Metric]) -> dict[str, Score]:
     """Metric -> score. MissingExtraError when a metric needs what is not installed: that is no fault of what is measured."""
     if answer.frames is None:
-        about = {m.name: (answer.status, answer.reason) for m in metrics}
-        if answer.twin_status == "unfit":  # whatever became of the plan
-            about |= {m.name: ("unfit", answer.twin_reason) for m in metrics if "twin" in m.needs}
-        return {m.name: _without(m, case.truth.knows, *about[m.name]) for m in metrics}
+        plan, twin = (answer.status, answer.reason), ("unfit", answer.twin_reason)
+        unaskable = answer.twin_status == "unfit"  # whatever became of the plan
+        return {
+            m.name: _without(m, case.truth.knows, *(twin if unaskable and "twin" in m.needs else plan))
+            for m in metrics
+        }
     clip, found = case.clip(answer.frames, answer.twin), {}
     for metric in metrics:
         if metric.applies(clip):

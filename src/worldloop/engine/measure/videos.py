@@ -99,16 +99,10 @@ class VideoFolder:
         else:
             frames, reason = None, f"there is no video {name}.mp4, .npy or folder of .png"
         still = "no video of this folder shows doing nothing (CASE.twin.mp4)"
-        if frames is None:
-            unfit = twins and not self.twins
-            return Answer(
-                "failed",
-                reason=reason,
-                twin_status="unfit" if unfit else "",
-                twin_reason=still if unfit else "",
-            )
-        if not twins:
-            return Answer("asked", frames, reason=reason)
+        if frames is None and twins and not self.twins:
+            return Answer("failed", reason=reason, twin_status="unfit", twin_reason=still)
+        if frames is None or not twins:
+            return Answer("failed" if frames is None else "asked", frames, reason=reason)
         if name + TWIN in self.found:
             twin, reason = self._read(name + TWIN, shape)
             return Answer("asked", frames, twin, reason, twin_status="failed" if twin is None else "asked")
@@ -239,18 +233,14 @@ def fitted(
             "picture, else leave out the frame too many"
         )
     if not resample:
-        size, others = (
-            f"{frames.shape[1]} x {frames.shape[2]}",
-            " beside the start picture" if has_start else "",
-        )
-        if has_start and len(frames) + 1 == length:
-            advice = "leave out --has-start if videos begin with the frame after the first action"
-        else:
-            advice = "give --resample" + (
-                "" if has_start else ", and --has-start if videos begin with the start picture"
-            )
+        beside, advice = "", "give --resample, and --has-start if videos begin with the start picture"
+        if has_start:
+            beside, advice = " beside the start picture", "give --resample"
+            if len(frames) + 1 == length:
+                advice = "leave out --has-start if videos begin with the frame after the first action"
         raise InputError(
-            f"it has {len(frames)} frames of {size}{others}, not {length} of {height} x {width}; {advice}"
+            f"it has {len(frames)} frames of {frames.shape[1]} x {frames.shape[2]}{beside}, not {length} of {height} x {width}; "
+            f"{advice}"
         )
     ratio, wanted = frames.shape[2] / frames.shape[1], width / height
     if abs(ratio / wanted - 1) > STRETCH:

@@ -81,7 +81,7 @@ class Work:
         return answer if same else None
 
     def score(self, i: int, case: Case, answer: Answer) -> CaseEntry:
-        """The new entry of a case: old scores of the same clip stay. Runs in a thread; writes nothing but frames."""
+        """The new entry of a case: old scores of the same clip stay, and where there is none again. Runs in a thread; writes nothing but frames."""
         spec, old = self.specs[i], self.writer.entries.get(self.specs[i].id)
         key = clip_key(case, answer) if answer.frames is not None else ""
         frames, twin = (
@@ -104,7 +104,7 @@ class Work:
             twin_status=answer.twin_status,
             twin_clip=twin_key(answer),
         )
-        if old is not None and old.clip == key and old.status == answer.status == "asked":
+        if old is not None and (old.clip, old.status) == (key, answer.status):
             entry = self._going_on(old, entry)
         todo = [m for m in self.alone if not entry.has(m.name, m.version, self.weights[m.name])]
         return replace(entry, scores=entry.scores | self._signed(score_case(case, answer, todo)))

@@ -18,7 +18,7 @@ from worldloop.envs.tabletop.recovery import facts_of
 from worldloop.envs.tabletop.world import TabletopSimulator, TabletopWorld, gripper_pose
 from worldloop.metrics.cases.case import Case, CaseSpec
 from worldloop.metrics.clip import Clip
-from worldloop.metrics.shared.bodies import chroma, coverage, find, reference
+from worldloop.metrics.shared.bodies import FEWEST, chroma, coverage, find, reference
 
 SCRIPTS = tuple(PHASES)
 """What the arm does: the families of layouts."""
@@ -118,7 +118,7 @@ def _law(
         colour = reference(frames[:1], inside[:1])
         shown = np.where(inside, coverage(planes, colour), np.float32(0))
         middle, size = find(shown)
-        middle[size < max(SEEN * size.max(), 4.0)] = np.nan
+        middle[size < max(SEEN * size.max(), FEWEST)] = np.nan
         bodies.append({"name": thing.name, "chroma": colour, "area": float(size.max())})
         pixels.append(middle)
         area.append(size)

@@ -133,15 +133,14 @@ def latency(clip: Clip) -> float:
     Mean over all changes, the first action included; at most 16. An action that is never shown counts with all the steps for which
     it is asked. Actions that the world blocked are left out, and steps whose motion the true frames do not tell.
     """
-    due = told(clip)
-    right = (shown_signs(clip) == asked_signs(clip)).all(axis=1)
-    asked = asked_signs(clip)
+    asked, due = asked_signs(clip), told(clip)
+    right = (shown_signs(clip) == asked).all(axis=1)
     changes = np.nonzero((asked[1:] != asked[:-1]).any(axis=1))[0] + 1
     waits = []
     for first, end in itertools.pairwise([0, *changes.tolist(), len(asked)]):
-        if clip.counted[first:end].all() and due[first:end].any():
-            shown = np.nonzero(right[first:end][due[first:end]])[0]
-            waits.append(int(shown[0]) if len(shown) else int(due[first:end].sum()))
+        tries = right[first:end][due[first:end]]
+        if clip.counted[first:end].all() and len(tries):
+            waits.append(int(tries.argmax()) if tries.any() else len(tries))
     return float(np.mean(waits)) if waits else float("nan")
 
 

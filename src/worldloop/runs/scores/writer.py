@@ -65,9 +65,9 @@ class ScoreWriter:
         """Create the folder, or go on where it stopped.
 
         The model and the list of cases must equal those in the folder; the metrics need not: others that are there stay, as long
-        as every case has them. With `retry_failed`, cases in which something failed are forgotten, and so done again. So are, always, cases whose answer came from other files than
-        those of `sources` (case -> hash), and sets of which a case has changed. RunFolderError when the folder holds something else, is being
-        written by another process, or is damaged.
+        as every case has them. With `retry_failed`, cases in which something failed are forgotten, and so done again. So are,
+        always, cases whose answer came from other files than those of `sources` (case -> hash), and sets of which a case has
+        changed. RunFolderError when the folder holds something else, is being written by another process, or is damaged.
         """
         folder = Path(folder)
         try:
@@ -160,12 +160,11 @@ class ScoreWriter:
 
     def _drop_unfinished(self) -> None:
         """Leave out metrics that were not measured now and that some case lacks."""
-        whole = [
-            m for m in self.header.metrics if m["name"] in self._asked or _whole(self.header, m, self.entries)
-        ]
-        if lacking := [m["name"] for m in self.header.metrics if m not in whole]:
+        others = [m for m in self.header.metrics if m["name"] not in self._asked]
+        if lacking := [m["name"] for m in others if not _whole(self.header, m, self.entries)]:
             log.warning("%s: not measured for all cases, and left out: %s", self.folder, ", ".join(lacking))
-            self.header = replace(self.header, metrics=tuple(whole))
+            kept = tuple(m for m in self.header.metrics if m["name"] not in lacking)
+            self.header = replace(self.header, metrics=kept)
 
     def close(self) -> None:
         """Release the folder; safe to call twice."""
